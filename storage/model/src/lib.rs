@@ -1,7 +1,20 @@
 //! Pryv's nouns and the permission truth: no I/O, no clock, no engine.
 
+pub mod access;
+pub mod account;
+pub mod audit;
+pub mod event;
 pub mod id;
 pub mod permission;
+pub mod query;
+pub mod stream;
+pub mod time;
 
+pub use access::{Access, AccessKind, Level, Permission};
+pub use account::{NewAccount, PasswordHash, Session, UserEntry};
+pub use audit::AuditRecord;
+pub use event::{Attachment, Duration, Event, EventDeletion};
 pub use id::{SeriesKey, SlotId, UserId};
 pub use permission::grant::{Author, Grant, Right, ServerTask};
+pub use query::EventsQuery;
+pub use stream::{Stream, StreamDeletion};

@@ -1,0 +1,292 @@
+//! The contract of a base engine (users' data): a closed set of plain-data commands, each atomic in
+//! the engine. No closure over a transaction crosses it, so every engine can serve the same set.
+
+use bytes::Bytes;
+use model::{
+    Access, AuditRecord, Event, EventDeletion, EventsQuery, Grant, NewAccount, PasswordHash, SeriesKey, Session,
+    SlotId, Stream, StreamDeletion, UserId,
+};
+use serde_json::{Map, Value};
+
+use crate::{Reply, StoreError};
+
+/// A base engine. No method blocks: the answer comes through the [`Reply`].
+pub trait BaseStore: Send + Sync + 'static {
+    /// Runs one command in the writer of the user's slot. The answer comes after the commit (or, inside a
+    /// batch, as soon as the command ran: the batch's own end is what is durable).
+    fn write(&self, call: WriteCall) -> Reply<Written>;
+
+    /// Runs one read. Inside a batch it sees the batch's own writes.
+    fn read(&self, call: ReadCall) -> Reply<Answer>;
+
+    /// Opens a batch in the writer of a slot: its commands join one transaction with whatever else waits.
+    fn batch(&self, slot: SlotId) -> Reply<BatchId>;
+
+    /// Commits what the batch wrote. An error means: nothing of the last part is stored, drop the space.
+    fn batch_end(&self, slot: SlotId, batch: BatchId) -> Reply<()>;
+
+    /// Stores audit records that have no write of their own (reads, refusals).
+    fn audit(&self, slot: SlotId, records: Vec<(UserId, AuditRecord)>) -> Reply<()>;
+
+    fn slots(&self) -> u16;
+
+    /// Every series key that has a holder event, for recovery and merges.
+    fn live_series(&self, slot: SlotId) -> Result<Vec<SeriesKey>, StoreError>;
+
+    /// Every account of a slot: id and username.
+    fn accounts(&self, slot: SlotId) -> Result<Vec<(UserId, String)>, StoreError>;
+
+    /// Commits what waits and closes the files.
+    fn close(&self);
+}
+
+/// A batch that is open in a slot's writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId(pub u64);
+
+#[derive(Debug)]
+pub struct WriteCall {
+    pub grant: Grant,
+    pub write: Write,
+    /// Committed with the write. For events.create/update and accesses.create the writer adds
+    /// `record: {key, integrity}` to its detail.
+    pub audit: Option<AuditRecord>,
+    pub batch: Option<BatchId>,
+    /// The caller's clock, in seconds; the writer stamps `max(now, the user's last stamp + 1 us)`.
+    pub now: f64,
+}
+
+/// `created*`/`modified*`/`integrity` of items are set by the writer from the grant's author and its stamp.
+#[derive(Debug)]
+pub enum Write {
+    CreateAccount(Box<NewAccount>),
+    /// Every row of the account is removed (the first commit makes it unreachable; see `erase`).
+    EraseAccount {
+        keep_audit: bool,
+    },
+    SetPassword {
+        password: PasswordHash,
+    },
+
+    /// Login: opens or prolongs the session and creates or re-tokens the personal access of its app id.
+    OpenSession {
+        session: Session,
+        access: Box<Access>,
+    },
+    CloseSession {
+        token: String,
+    },
+
+    CreateEvent {
+        event: Box<Event>,
+    },
+    /// The whole new state. `expected_modified` is that of the state it was made from: otherwise `Stale`.
+    UpdateEvent {
+        event: Box<Event>,
+        expected_modified: f64,
+    },
+    /// Trash is an update; this is the real deletion, by the configured deletion mode.
+    DeleteEvent {
+        id: String,
+        expected_modified: f64,
+    },
+    /// Durations of series holders, after points were written.
+    ExtendSeries {
+        holders: Vec<SeriesExtent>,
+    },
+
+    CreateStream {
+        stream: Box<Stream>,
+    },
+    UpdateStream {
+        stream: Box<Stream>,
+    },
+    /// Deletes these streams (a stream and all its descendants). `linked` says what becomes of events in them.
+    DeleteStreams {
+        ids: Vec<String>,
+        linked: LinkedEvents,
+    },
+
+    CreateAccess {
+        access: Box<Access>,
+    },
+    /// Keeps the former state as history when the serial grew.
+    UpdateAccess {
+        access: Box<Access>,
+        expected_modified: f64,
+    },
+    DeleteAccesses {
+        ids: Vec<String>,
+    },
+
+    /// Deltas of usage counters and sliding sessions, flushed by the owner every 10 s.
+    Usage {
+        accesses: Vec<AccessUsage>,
+        sessions: Vec<Session>,
+    },
+
+    SetProfile {
+        set: String,
+        value: Map<String, Value>,
+    },
+    SetAccountField {
+        name: String,
+        value: Value,
+    },
+}
+
+/// What a stream deletion does to events that are in the deleted streams and not trashed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkedEvents {
+    /// No choice was made: if there are such events, nothing is done and the answer is `LinkedEventsExist`.
+    Refuse,
+    /// Deleted ids are replaced by the parent's.
+    MergeWithParent { parent_id: String },
+    /// Deleted ids are removed; events without another stream are really deleted.
+    Delete,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesExtent {
+    pub event_id: String,
+    /// Largest deltaTime written, in seconds.
+    pub duration: f64,
+    /// Time of the last write of points, and its author.
+    pub modified: f64,
+    pub modified_by: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessUsage {
+    pub access_id: String,
+    pub last_used: f64,
+    /// `events:get` -> how many more calls.
+    pub calls: Vec<(String, u64)>,
+}
+
+#[derive(Debug)]
+pub enum Written {
+    Done,
+    /// Stamped and hashed, with its `series_key` if it is a series holder.
+    Event(Box<Event>),
+    EventDeletion(EventDeletion),
+    Stream(Box<Stream>),
+    Access(Box<Access>),
+    AccessDeletions(Vec<Access>),
+    StreamDeletion(StreamsDeleted),
+    LinkedEventsExist,
+    /// Series keys whose points must go (after EraseAccount), all of the account's.
+    Erased {
+        series: Vec<SeriesKey>,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamsDeleted {
+    /// (`mergedToParent` | `updatedStreamIds` | `deleted`, event id)
+    pub events: Vec<(&'static str, String)>,
+    /// Keys of deleted holder events.
+    pub series: Vec<SeriesKey>,
+    /// One per deleted stream.
+    pub deletions: Vec<StreamDeletion>,
+}
+
+#[derive(Debug)]
+pub struct ReadCall {
+    pub grant: Grant,
+    pub read: Read,
+    pub batch: Option<BatchId>,
+}
+
+#[derive(Debug)]
+pub enum Read {
+    /// All that the owner keeps in memory about the user.
+    Space,
+    Password,
+    Profile {
+        set: String,
+    },
+    Event {
+        id: String,
+    },
+    EventHistory {
+        id: String,
+    },
+    /// One page of finished JSON. `after` is the cursor of the page before.
+    EventsPage {
+        query: Box<EventsQuery>,
+        after: Option<Cursor>,
+    },
+    /// Audit events of the user, same shape of pages. Stream ids are `access-<id>` / `action-<method>` (no prefix).
+    AuditPage {
+        query: Box<EventsQuery>,
+        after: Option<Cursor>,
+    },
+    EventDeletions {
+        since: f64,
+        ascending: bool,
+        limit: Option<u64>,
+        skip: u64,
+    },
+    StreamDeletions {
+        since: f64,
+    },
+    AccessDeletions,
+    AccessHistory {
+        id: String,
+    },
+    /// Are there events that are not trashed in one of these streams?
+    AnyEventIn {
+        stream_ids: Vec<String>,
+    },
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Space(Box<SpaceData>),
+    Password(Option<PasswordHash>),
+    Profile(Map<String, Value>),
+    Event(Option<Found>),
+    Events(Vec<Event>),
+    Page(Page),
+    EventDeletions(Vec<EventDeletion>),
+    StreamDeletions(Vec<StreamDeletion>),
+    Accesses(Vec<Access>),
+    Yes(bool),
+}
+
+#[derive(Debug)]
+pub enum Found {
+    Event(Box<Event>),
+    Deletion(EventDeletion),
+}
+
+/// Finished JSON of consecutive items, comma separated, without brackets: `{...},{...}`.
+#[derive(Debug)]
+pub struct Page {
+    pub json: Bytes,
+    pub item_count: u64,
+    /// `None` when this was the last page.
+    pub next: Option<Cursor>,
+}
+
+/// Where the next page starts; made and read by the engine only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cursor {
+    pub time: f64,
+    pub row: i64,
+    /// How many items the pages so far have delivered (for `limit`).
+    pub delivered: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct SpaceData {
+    pub username: String,
+    pub fields: Map<String, Value>,
+    /// Live heads (not deleted), expired ones included.
+    pub accesses: Vec<Access>,
+    /// All streams that are not deleted, trashed ones included.
+    pub streams: Vec<Stream>,
+    pub sessions: Vec<Session>,
+    pub version: u64,
+}

@@ -1,0 +1,66 @@
+//! The contract of the platform directory: who lives where, and what must be unique on the platform.
+
+use model::{SlotId, UserEntry, UserId};
+use serde_json::Value;
+
+use crate::Reply;
+
+pub trait PlatformStore: Send + Sync + 'static {
+    fn call(&self, command: Command) -> Reply<Answer>;
+}
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// One conditional write, before the account exists: fails with `StoreError::Taken` naming *all* conflicts.
+    Reserve {
+        entry: UserEntry,
+        unique: Vec<(String, String)>,
+    },
+    /// The account exists now.
+    Confirm {
+        user: UserId,
+    },
+    /// Takes a reservation or an account off the directory (name and unique fields become free).
+    Release {
+        user: UserId,
+    },
+    /// By username or alias, confirmed accounts only.
+    FindUser {
+        name: String,
+    },
+    FindUnique {
+        field: String,
+        value: String,
+    },
+    SetUnique {
+        user: UserId,
+        field: String,
+        value: Option<String>,
+    },
+    /// Reservations that were never confirmed (a crash between the steps of a registration).
+    HalfMade,
+    Users,
+    Get {
+        key: String,
+    },
+    Set {
+        key: String,
+        value: Option<Value>,
+    },
+    AddAlias {
+        user: UserId,
+        alias: String,
+        slot: SlotId,
+    },
+    RemoveAlias {
+        alias: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Done,
+    User(Option<UserEntry>),
+    Users(Vec<UserEntry>),
+    Value(Option<Value>),
+}
