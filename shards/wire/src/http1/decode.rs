@@ -205,7 +205,7 @@ impl Deflate {
     }
 
     fn start(first: u8, second: u8) -> Self {
-        let is_zlib = first & 0x0f == 8 && u16::from_be_bytes([first, second]) % 31 == 0;
+        let is_zlib = first & 0x0f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31);
         Self::Running(Box::new(Decompress::new(is_zlib)))
     }
 

@@ -32,10 +32,10 @@ impl Rules {
                     wants_close |= has_token(value, "close");
                     wants_keep_alive |= has_token(value, "keep-alive");
                 }
-                14 if name.eq_ignore_ascii_case("content-length") => {
-                    if length.replace(content_length(value)?).is_some() {
-                        return Err(ProtocolError::ContentLength);
-                    }
+                14 if name.eq_ignore_ascii_case("content-length")
+                    && length.replace(content_length(value)?).is_some() =>
+                {
+                    return Err(ProtocolError::ContentLength);
                 }
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     if is_chunked || minor_version == 0 || !value.eq_ignore_ascii_case("chunked") {
