@@ -7,6 +7,7 @@ pub mod event;
 pub mod id;
 pub mod permission;
 pub mod query;
+pub mod query_input;
 pub mod stream;
 pub mod time;
 
@@ -16,5 +17,6 @@ pub use audit::AuditRecord;
 pub use event::{Attachment, Duration, Event, EventDeletion};
 pub use id::{SeriesKey, SlotId, UserId};
 pub use permission::grant::{Author, Grant, Right, ServerTask};
+pub use permission::{Caller, Refused, StreamTree};
 pub use query::EventsQuery;
 pub use stream::{Stream, StreamDeletion};
