@@ -1,0 +1,178 @@
+//! Reads one log file back: its frames in order up to the tail, and the verdict whether that tail is a normal one.
+
+use super::file::{FileHeader, FileName, HEADER_BYTES};
+use super::frame::{self, FrameHeader, seed_of};
+use crate::disk::{Disk, DiskError};
+use std::path::{Path, PathBuf};
+
+/// Read at once; a larger frame is read as a whole.
+const WINDOW_BYTES: usize = 4 << 20;
+
+pub(crate) struct LogReader {
+    name: FileName,
+    window: Window,
+    seed: u32,
+    previous_end: u64,
+    /// Behind the last valid frame.
+    end: u64,
+    sequence_last: u64,
+}
+
+pub(crate) struct Frame<'a> {
+    pub(crate) offset: u64,
+    pub(crate) body: &'a [u8],
+}
+
+impl LogReader {
+    /// `Ok(None)`: the header is damaged. `sequence_before` is the last sequence of the chain's file before.
+    pub(crate) fn open(
+        path: &Path,
+        name: FileName,
+        sequence_before: u64,
+        disk: &mut dyn Disk,
+    ) -> Result<Option<Self>, DiskError> {
+        let length = disk.length(path)?;
+        let mut window = Window { path: path.to_owned(), length, start: 0, bytes: Vec::new() };
+        let bytes = window.get(0, HEADER_BYTES, disk)?;
+        let Some(header) = FileHeader::read(bytes.unwrap_or_default(), name) else { return Ok(None) };
+        let end = u64::try_from(HEADER_BYTES).expect("64 fits");
+        Ok(Some(Self {
+            name,
+            window,
+            seed: seed_of(header.file_id()),
+            previous_end: header.previous_end(),
+            end,
+            sequence_last: sequence_before,
+        }))
+    }
+
+    /// The next frame; `None` at the tail.
+    pub(crate) fn next(&mut self, disk: &mut dyn Disk) -> Result<Option<Frame<'_>>, DiskError> {
+        let offset = self.end;
+        let Some(header) = self.header_at(offset, disk)? else { return Ok(None) };
+        let Ok(body_bytes) = usize::try_from(header.body_bytes()) else { return Ok(None) };
+        if header.frame_bytes() > self.window.length - offset {
+            return Ok(None);
+        }
+        let Some(body) = self.window.get(offset + frame_header_bytes(), body_bytes, disk)? else { return Ok(None) };
+        if !header.body_is_intact(body) {
+            return Ok(None);
+        }
+        self.end = offset + header.frame_bytes();
+        self.sequence_last = header.sequence();
+        Ok(Some(Frame { offset, body }))
+    }
+
+    /// Asked at the tail: does a later frame of this file say that the bytes here had been synced? Then they were
+    /// acknowledged and are broken now. Gives the offset of that later frame.
+    pub(crate) fn damage_before(&mut self, disk: &mut dyn Disk) -> Result<Option<u64>, DiskError> {
+        let mut later = self.end;
+        while let Some((offset, header)) = self.find_frame(later, disk)? {
+            if header.synced() > self.end {
+                return Ok(Some(offset));
+            }
+            later = offset + frame::ALIGNMENT;
+        }
+        Ok(None)
+    }
+
+    /// Salvage: goes on at the next frame that is intact from header to end, if there is one.
+    pub(crate) fn skip_damage(&mut self, disk: &mut dyn Disk) -> Result<bool, DiskError> {
+        let mut from = self.end;
+        while let Some((offset, header)) = self.find_frame(from, disk)? {
+            let body = match usize::try_from(header.body_bytes()) {
+                Ok(bytes) => self.window.get(offset + frame_header_bytes(), bytes, disk)?,
+                Err(_) => None,
+            };
+            if body.is_some_and(|body| header.body_is_intact(body)) {
+                self.end = offset;
+                return Ok(true);
+            }
+            from = offset + frame::ALIGNMENT;
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn previous_end(&self) -> u64 {
+        self.previous_end
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn sequence_last(&self) -> u64 {
+        self.sequence_last
+    }
+
+    fn header_at(&mut self, offset: u64, disk: &mut dyn Disk) -> Result<Option<FrameHeader>, DiskError> {
+        let bytes = self.window.get(offset, frame::HEADER_BYTES, disk)?.unwrap_or_default();
+        let header = FrameHeader::read(bytes, self.seed);
+        Ok(header.filter(|header| {
+            // A lower sequence: left over from a run that was refused and written over.
+            let follows = header.sequence() > self.sequence_last;
+            follows && header.epoch() == self.name.epoch && header.chain() == self.name.chain
+        }))
+    }
+
+    /// The first valid frame header at or behind `from` that continues the sequence.
+    fn find_frame(&mut self, from: u64, disk: &mut dyn Disk) -> Result<Option<(u64, FrameHeader)>, DiskError> {
+        let mut offset = from;
+        while let Some(bytes) = self.window.rest(offset, frame::HEADER_BYTES, disk)? {
+            let step = usize::try_from(frame::ALIGNMENT).expect("8 fits");
+            let looked_at = bytes.len() - frame::HEADER_BYTES + 1;
+            let found = bytes.chunks(step).take(looked_at.div_ceil(step)).position(|c| c.starts_with(&frame::MAGIC));
+            let Some(chunks) = found else {
+                offset += u64::try_from(looked_at.next_multiple_of(step)).expect("a usize fits");
+                continue;
+            };
+            offset += u64::try_from(chunks * step).expect("a usize fits");
+            if let Some(header) = self.header_at(offset, disk)? {
+                return Ok(Some((offset, header)));
+            }
+            offset += frame::ALIGNMENT;
+        }
+        Ok(None)
+    }
+}
+
+fn frame_header_bytes() -> u64 {
+    u64::try_from(frame::HEADER_BYTES).expect("48 fits")
+}
+
+/// A piece of the file in memory that moves along.
+struct Window {
+    path: PathBuf,
+    length: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// `None` when the file ends before.
+    fn get(&mut self, offset: u64, bytes: usize, disk: &mut dyn Disk) -> Result<Option<&[u8]>, DiskError> {
+        Ok(self.rest(offset, bytes, disk)?.and_then(|rest| rest.get(..bytes)))
+    }
+
+    /// All of the window from `offset` on, at least `bytes_min`.
+    fn rest(&mut self, offset: u64, bytes_min: usize, disk: &mut dyn Disk) -> Result<Option<&[u8]>, DiskError> {
+        let available = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if available < bytes_min {
+            return Ok(None);
+        }
+        let has = |window: &Self| {
+            let skip = usize::try_from(offset.checked_sub(window.start)?).ok()?;
+            (window.bytes.len().checked_sub(skip)? >= bytes_min).then_some(skip)
+        };
+        let skip = match has(self) {
+            Some(skip) => skip,
+            None => {
+                self.bytes.resize(available.min(WINDOW_BYTES.max(bytes_min)), 0);
+                self.start = offset;
+                disk.read_at(&self.path, offset, &mut self.bytes)?;
+                0
+            }
+        };
+        Ok(self.bytes.get(skip..))
+    }
+}

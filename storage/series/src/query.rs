@@ -1,0 +1,245 @@
+//! Reads a series: segments and ring merged in the order of time, page by page.
+//!
+//! Sources are ranked by age; where two have the same time the younger one's row wins as a whole. In memory are the
+//! ring's shared chunks, one block of each segment that is being read, and the page.
+
+use crate::disk::Disk;
+use crate::page::Page;
+use crate::points::Points;
+use crate::ring::{Chunk, RingView};
+use crate::rows::RowBuilder;
+use crate::segment::SegmentError;
+use crate::segment::format::BlockEntry;
+use crate::segment::read::Segment;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A query on its way. `Send`: it may go to a thread that may block on the disk.
+pub struct ReadPlan {
+    from_ns: i64,
+    /// Inclusive.
+    last_ns: i64,
+    columns: Vec<Arc<str>>,
+    /// The rank is the position: higher ones win.
+    sources: Vec<Source>,
+    /// (a time that the source's next row is not before, rank): earliest first, then the highest rank.
+    heap: BinaryHeap<Reverse<(i64, Reverse<usize>)>>,
+    emitted_ns: Option<i64>,
+    loads: u64,
+}
+
+struct Source {
+    rest: Rest,
+    loaded: Option<Loaded>,
+}
+
+/// What the source has not loaded yet.
+enum Rest {
+    Chunk(Option<Arc<Chunk>>),
+    Blocks { segment: Arc<Segment>, blocks: Vec<BlockEntry>, next: usize },
+}
+
+struct Loaded {
+    /// Different for every load: tells the row builder when dictionaries change.
+    number: u64,
+    points: LoadedPoints,
+    /// Rows not emitted yet that lie in the range.
+    rows: Range<usize>,
+}
+
+enum LoadedPoints {
+    Chunk(Arc<Chunk>),
+    Block(Points),
+}
+
+impl ReadPlan {
+    /// `[from_ns, to_ns)` of the view's series. `segments` ascending as [`crate::Catalog::for_key`] gives them.
+    pub fn new(view: RingView, segments: Vec<Arc<Segment>>, from_ns: i64, to_ns: i64) -> Self {
+        match to_ns.checked_sub(1) {
+            Some(last_ns) => Self::inclusive(view, segments, from_ns, last_ns),
+            None => Self::inclusive(RingView::empty(view.key()), Vec::new(), from_ns, to_ns),
+        }
+    }
+
+    pub(crate) fn of_everything(view: RingView) -> Self {
+        Self::inclusive(view, Vec::new(), i64::MIN, i64::MAX)
+    }
+
+    fn inclusive(view: RingView, segments: Vec<Arc<Segment>>, from_ns: i64, last_ns: i64) -> Self {
+        let mut plan = Self {
+            from_ns,
+            last_ns,
+            columns: Vec::new(),
+            sources: Vec::new(),
+            heap: BinaryHeap::new(),
+            emitted_ns: None,
+            loads: 0,
+        };
+        for segment in segments {
+            let blocks = segment.blocks(view.key, from_ns, last_ns).to_vec();
+            let Some(first) = blocks.first() else { continue };
+            let first_ns = first.first_ns;
+            blocks.iter().for_each(|block| plan.note_columns(segment.names_of(block).iter()));
+            plan.add_source(first_ns, Rest::Blocks { segment, blocks, next: 0 });
+        }
+        for chunk in view.chunks {
+            let (Some(first), Some(last)) = (chunk.points.times_ns.first(), chunk.points.times_ns.last()) else {
+                continue;
+            };
+            if *first <= last_ns && *last >= from_ns {
+                plan.note_columns(chunk.points.columns.iter().map(|column| &column.name));
+                plan.add_source(*first, Rest::Chunk(Some(chunk)));
+            }
+        }
+        plan
+    }
+
+    /// The names that have a value in the blocks and chunks that overlap the range.
+    pub fn columns(&self) -> &[Arc<str>] {
+        &self.columns
+    }
+
+    /// The next rows, at most `rows_max` (at least 1 is taken); `None` at the end.
+    pub fn next_page(&mut self, disk: &mut dyn Disk, rows_max: usize) -> Result<Option<Page>, SegmentError> {
+        let rows_max = rows_max.max(1);
+        let mut page = RowBuilder::default();
+        while page.rows() < rows_max {
+            let Some(Reverse((bound_ns, Reverse(rank)))) = self.heap.pop() else { break };
+            let next_ns = self.heap.peek().map(|Reverse((time_ns, _))| *time_ns);
+            let from_ns = self.unread_from_ns();
+            let Some(source) = self.sources.get_mut(rank) else { continue };
+            let Some(loaded) = source.load(from_ns, self.last_ns, &mut self.loads, disk)? else { continue };
+            let Some(time_ns) = loaded.next_time_ns() else { continue };
+            let is_still_first = time_ns == bound_ns || next_ns.is_none_or(|next_ns| time_ns < next_ns);
+            if is_still_first {
+                let run = loaded.run_before(next_ns, rows_max - page.rows());
+                self.emitted_ns = run.end.checked_sub(1).and_then(|row| loaded.times_ns().get(row).copied());
+                page.push_run(loaded.number, loaded.points(), run.clone());
+                loaded.rows.start = run.end;
+            }
+            if let Some(bound_ns) = source.bound_ns() {
+                self.heap.push(Reverse((bound_ns, Reverse(rank))));
+            }
+        }
+        let points = page.take();
+        Ok((!points.is_empty()).then_some(Page { times_ns: points.times_ns, columns: points.columns }))
+    }
+
+    /// Rows before this are out of range, or were emitted, or were overwritten by one that was.
+    fn unread_from_ns(&self) -> i64 {
+        // An append refuses i64::MAX as a time, so this never saturates.
+        self.emitted_ns.map_or(self.from_ns, |emitted_ns| emitted_ns.saturating_add(1))
+    }
+
+    fn add_source(&mut self, first_ns: i64, rest: Rest) {
+        self.heap.push(Reverse((first_ns, Reverse(self.sources.len()))));
+        self.sources.push(Source { rest, loaded: None });
+    }
+
+    fn note_columns<'a>(&mut self, names: impl Iterator<Item = &'a Arc<str>>) {
+        for name in names {
+            if !self.columns.iter().any(|known| Arc::ptr_eq(known, name) || known == name) {
+                self.columns.push(Arc::clone(name));
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Loads until there is a row at or behind `from_ns`. `None`: the source has no more rows in the range.
+    fn load(
+        &mut self,
+        from_ns: i64,
+        last_ns: i64,
+        loads: &mut u64,
+        disk: &mut dyn Disk,
+    ) -> Result<Option<&mut Loaded>, SegmentError> {
+        loop {
+            let has_rows = self.loaded.as_mut().is_some_and(|loaded| loaded.skip_before(from_ns));
+            if has_rows {
+                return Ok(self.loaded.as_mut());
+            }
+            self.loaded = None;
+            let Some(points) = self.rest.next(from_ns, disk)? else { return Ok(None) };
+            *loads += 1;
+            let times_ns = &points.get().times_ns;
+            let end = times_ns.partition_point(|time_ns| *time_ns <= last_ns);
+            self.loaded = Some(Loaded { number: *loads, rows: 0..end, points });
+        }
+    }
+
+    /// A time that the next row is not before; `None` when there is no next row.
+    fn bound_ns(&self) -> Option<i64> {
+        self.loaded.as_ref().and_then(Loaded::next_time_ns).or_else(|| self.rest.first_ns())
+    }
+}
+
+impl Rest {
+    fn next(&mut self, from_ns: i64, disk: &mut dyn Disk) -> Result<Option<LoadedPoints>, SegmentError> {
+        match self {
+            Rest::Chunk(chunk) => Ok(chunk.take().map(LoadedPoints::Chunk)),
+            Rest::Blocks { segment, blocks, next } => {
+                while let Some(block) = blocks.get(*next) {
+                    *next += 1;
+                    if block.last_ns >= from_ns {
+                        return segment.read_block(block, disk).map(|points| Some(LoadedPoints::Block(points)));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn first_ns(&self) -> Option<i64> {
+        match self {
+            Rest::Chunk(chunk) => chunk.as_ref().and_then(|chunk| chunk.points.times_ns.first().copied()),
+            Rest::Blocks { blocks, next, .. } => blocks.get(*next).map(|block| block.first_ns),
+        }
+    }
+}
+
+impl Loaded {
+    fn points(&self) -> &Points {
+        self.points.get()
+    }
+
+    fn times_ns(&self) -> &[i64] {
+        &self.points().times_ns
+    }
+
+    fn next_time_ns(&self) -> Option<i64> {
+        self.times_ns().get(self.rows.clone())?.first().copied()
+    }
+
+    /// Steps over rows before `from_ns`; whether any are left.
+    fn skip_before(&mut self, from_ns: i64) -> bool {
+        let rest = self.times_ns().get(self.rows.clone()).unwrap_or_default();
+        if rest.first().is_some_and(|first| *first < from_ns) {
+            self.rows.start += rest.partition_point(|time_ns| *time_ns < from_ns);
+        }
+        !self.rows.is_empty()
+    }
+
+    /// The next row, and all after it that come before the other sources' next.
+    fn run_before(&self, next_ns: Option<i64>, rows_max: usize) -> Range<usize> {
+        let start = self.rows.start;
+        let rest = self.times_ns().get(self.rows.clone()).unwrap_or_default();
+        let rest = rest.get(..rows_max).unwrap_or(rest);
+        let before = match next_ns {
+            Some(next_ns) => rest.partition_point(|time_ns| *time_ns < next_ns),
+            None => rest.len(),
+        };
+        start..start + before.max(1).min(rest.len())
+    }
+}
+
+impl LoadedPoints {
+    fn get(&self) -> &Points {
+        match self {
+            LoadedPoints::Chunk(chunk) => &chunk.points,
+            LoadedPoints::Block(points) => points,
+        }
+    }
+}

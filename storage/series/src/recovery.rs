@@ -1,0 +1,215 @@
+//! Start: what the logs of earlier epochs hold becomes segments, then the logs go. Before the first new append.
+//!
+//! Harmless when it is interrupted: the logs are removed only after all their points are in synced segments, oldest
+//! first, and a replay of the rest of a chain writes the same points again under a higher number.
+
+use crate::codec::CodecError;
+use crate::disk::{Disk, DiskError, Op};
+use crate::log::file::{FileName, TEMPORARY_SUFFIX};
+use crate::log::frame::{entries, points_of};
+use crate::log::reader::LogReader;
+use crate::ring::{Chunk, Frozen, Ring};
+use crate::segment::SegmentError;
+use crate::segment::catalog::Catalog;
+use model::SeriesKey;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryOptions {
+    /// Points held in memory before they are written as a segment.
+    pub memory_bytes_max: u64,
+    /// `coreward series salvage`: step over damage and say what was stepped over, instead of refusing to start.
+    pub salvage: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    pub log_files: usize,
+    pub posts: u64,
+    pub points: u64,
+    /// Points of series that have no holder event any more.
+    pub points_dropped: u64,
+    pub segments: usize,
+    /// Only with `salvage`: what was stepped over.
+    pub damage: Vec<Damage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub file: PathBuf,
+    pub offset: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error(
+        "the series log {file} is damaged at byte {offset}, before its end: acknowledged points may be lost; copy the data \
+         folder, then run `coreward series salvage` to keep all that is readable"
+    )]
+    Damaged { file: PathBuf, offset: u64 },
+    #[error("the series log {file} misses the file before it: put the file back, or run `coreward series salvage`")]
+    FileMissing { file: PathBuf },
+    #[error(
+        "a post in the series log {file} at byte {offset} cannot be read: {source}; or run `coreward series salvage`"
+    )]
+    Codec { file: PathBuf, offset: u64, source: CodecError },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+}
+
+/// Replays all chains of `log_dir` into segments of `catalog` and removes them. Points of keys for which `alive` says
+/// no are dropped.
+pub fn recover(
+    disk: &mut dyn Disk,
+    log_dir: &Path,
+    catalog: &Catalog,
+    alive: &dyn Fn(SeriesKey) -> bool,
+    options: RecoveryOptions,
+) -> Result<RecoveryReport, RecoveryError> {
+    let names = list_logs(disk, log_dir)?;
+    let mut replay =
+        Replay { catalog, alive, options, ring: Ring::default(), sequence: 0, report: RecoveryReport::default() };
+    let mut before: Option<FileEnd> = None;
+    for name in &names {
+        let path = name.path(log_dir);
+        before = before.filter(|end| end.name.epoch == name.epoch && end.name.chain == name.chain);
+        before = replay.file(*name, &path, before, disk)?;
+    }
+    replay.flush(disk)?;
+    for name in &names {
+        // One sync for each: what a crash leaves is the newest part of every chain, never a gap.
+        disk.execute(Op::Remove { path: &name.path(log_dir) })?;
+        disk.execute(Op::SyncDir { path: log_dir })?;
+    }
+    Ok(replay.report)
+}
+
+/// The log files in the order of replay. Files that never got their final name are removed.
+fn list_logs(disk: &mut dyn Disk, log_dir: &Path) -> Result<Vec<FileName>, DiskError> {
+    let mut names = Vec::new();
+    for file in disk.list(log_dir)? {
+        if let Some(name) = FileName::parse(&file) {
+            names.push(name);
+        } else if file.ends_with(TEMPORARY_SUFFIX) {
+            disk.execute(Op::Remove { path: &log_dir.join(file) })?;
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+struct Replay<'a> {
+    catalog: &'a Catalog,
+    alive: &'a dyn Fn(SeriesKey) -> bool,
+    options: RecoveryOptions,
+    ring: Ring,
+    sequence: u64,
+    report: RecoveryReport,
+}
+
+/// Where the frames of a file ended, for the judgement of the file after it.
+struct FileEnd {
+    name: FileName,
+    path: PathBuf,
+    /// `None` when that is not known, the header being damaged.
+    end: Option<u64>,
+    sequence_last: u64,
+}
+
+impl Replay<'_> {
+    fn file(
+        &mut self,
+        name: FileName,
+        path: &Path,
+        before: Option<FileEnd>,
+        disk: &mut dyn Disk,
+    ) -> Result<Option<FileEnd>, RecoveryError> {
+        self.report.log_files += 1;
+        let sequence_before = before.as_ref().map_or(0, |before| before.sequence_last);
+        if before.as_ref().is_some_and(|before| before.name.number + 1 != name.number) {
+            self.refuse_or_note(RecoveryError::FileMissing { file: path.to_owned() }, path, 0)?;
+        }
+        let Some(mut reader) = LogReader::open(path, name, sequence_before, disk)? else {
+            self.damaged(path, 0)?;
+            return Ok(Some(FileEnd { name, path: path.to_owned(), end: None, sequence_last: sequence_before }));
+        };
+        if let Some(FileEnd { name: previous, path: previous_path, end: Some(end), .. }) = &before
+            && previous.number + 1 == name.number
+            && *end != reader.previous_end()
+        {
+            self.damaged(previous_path, *end)?;
+        }
+        self.frames(path, &mut reader, disk)?;
+        Ok(Some(FileEnd {
+            name,
+            path: path.to_owned(),
+            end: Some(reader.end()),
+            sequence_last: reader.sequence_last(),
+        }))
+    }
+
+    fn frames(&mut self, path: &Path, reader: &mut LogReader, disk: &mut dyn Disk) -> Result<(), RecoveryError> {
+        loop {
+            while let Some(frame) = reader.next(disk)? {
+                let offset = frame.offset;
+                if let Err(source) = self.post(frame.body) {
+                    let error = RecoveryError::Codec { file: path.to_owned(), offset, source };
+                    self.refuse_or_note(error, path, offset)?;
+                }
+                if self.ring.bytes >= self.options.memory_bytes_max {
+                    self.flush(disk)?;
+                }
+            }
+            if reader.damage_before(disk)?.is_none() {
+                return Ok(());
+            }
+            self.damaged(path, reader.end())?;
+            if !reader.skip_damage(disk)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// All series of a post or none.
+    fn post(&mut self, body: &[u8]) -> Result<(), CodecError> {
+        let series: Vec<_> = entries(body)?
+            .into_iter()
+            .map(|(key, bytes)| points_of(bytes).map(|points| (key, points)))
+            .collect::<Result<_, _>>()?;
+        self.report.posts += 1;
+        self.sequence += 1;
+        for (key, points) in series {
+            let rows = u64::try_from(points.rows()).expect("a usize fits");
+            if (self.alive)(key) {
+                self.report.points += rows;
+                self.ring.push(key, Chunk::new(self.sequence, points.normalised()));
+            } else {
+                self.report.points_dropped += rows;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, disk: &mut dyn Disk) -> Result<(), RecoveryError> {
+        if self.ring.is_empty() {
+            return Ok(());
+        }
+        let frozen = Frozen::new(std::mem::take(&mut self.ring), self.sequence);
+        self.report.segments += self.catalog.flush(&frozen, disk)?.len();
+        Ok(())
+    }
+
+    fn damaged(&mut self, path: &Path, offset: u64) -> Result<(), RecoveryError> {
+        self.refuse_or_note(RecoveryError::Damaged { file: path.to_owned(), offset }, path, offset)
+    }
+
+    fn refuse_or_note(&mut self, error: RecoveryError, file: &Path, offset: u64) -> Result<(), RecoveryError> {
+        if !self.options.salvage {
+            return Err(error);
+        }
+        self.report.damage.push(Damage { file: file.to_owned(), offset });
+        Ok(())
+    }
+}
