@@ -8,6 +8,7 @@ pub mod events_query;
 pub mod grant;
 mod level;
 pub mod reserved;
+pub mod stream_list;
 pub mod stream_rules;
 pub mod tree;
 
@@ -16,4 +17,5 @@ pub use account_streams::{ACCOUNT_ROOT, AccountField, AccountStreams};
 pub use caller::{Caller, Refused};
 pub use events_query::{QueryRefused, Scope};
 pub use reserved::{Reserved, Store, reserved};
+pub use stream_list::{ListRefused, ListStreams};
 pub use tree::{STREAM_DEPTH_MAX, StreamTree};
