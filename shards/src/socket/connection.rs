@@ -253,7 +253,8 @@ impl<S: Service> Connection<S> {
 
     async fn linger(&mut self) {
         self.link.stream.shutdown_write();
-        self.link.wait_for(Wait::Input, Some(self.shard.now() + LINGER_TIMEOUT));
+        // Like a wait for a request: the answer is out, so a stop need not wait for this.
+        self.link.wait_for(Wait::Request, Some(self.shard.now() + LINGER_TIMEOUT));
         let mut bytes_left = LINGER_BYTES_MAX;
         while bytes_left > 0 {
             let read = self.link.stream.try_read(&mut self.shard.read_buffer.borrow_mut());
