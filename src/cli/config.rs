@@ -11,7 +11,7 @@ const EXIT_INVALID: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 /// `words` is what follows `config` on the command line, without options. Returns the exit code.
-pub fn run(
+pub(crate) fn run(
     words: &[String],
     args: &Args,
     env: impl Iterator<Item = (String, String)>,

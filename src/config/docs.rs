@@ -30,7 +30,7 @@ Keys marked \"own\" are Coreward's; the others are the reference's. \"no effect\
 ";
 
 /// The whole document.
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let mut text = HEAD.to_owned();
     for key in KEYS {
         let status = match key.status {

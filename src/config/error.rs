@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where an effective value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     Default,
     /// `service.*` read from `serviceInfoUrl`.
     ServiceInfo(PathBuf),
@@ -35,7 +35,7 @@ impl fmt::Display for Origin {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     #[error("is not a known key; the nearest one is [{nearest}] ({origin})")]
     UnknownKey { nearest: String, origin: Origin },
     #[error("must be {expected}, got {got} ({origin})")]
@@ -63,15 +63,15 @@ pub enum Problem {
 /// A problem and the key (`a:b`) or file it is about.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Configuration is invalid at [{path}] {problem}")]
-pub struct Finding {
-    pub path: String,
-    pub problem: Problem,
+pub(crate) struct Finding {
+    pub(crate) path: String,
+    pub(crate) problem: Problem,
 }
 
 /// Every problem of a configuration. `Display` is what the boot prints on stderr (spec 10, boot validation).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors {
-    pub findings: Vec<Finding>,
+pub(crate) struct ConfigErrors {
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl fmt::Display for ConfigErrors {

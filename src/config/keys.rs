@@ -9,20 +9,20 @@ use Kind::{Any, Bool, Choice, List, Map, Text, Texts, Url};
 use Status::{Honoured, Mapped, NoEffect};
 
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Segments separated by `:`, as in `--http:port=80`.
-    pub pattern: &'static str,
-    pub kind: Kind,
+    pub(crate) pattern: &'static str,
+    pub(crate) kind: Kind,
     /// JSON; empty when there is none.
-    pub default: &'static str,
-    pub status: Status,
-    pub meaning: &'static str,
+    pub(crate) default: &'static str,
+    pub(crate) status: Status,
+    pub(crate) meaning: &'static str,
     /// Never shown.
-    pub secret: bool,
+    pub(crate) secret: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Bool,
     Int {
         min: u64,
@@ -43,7 +43,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     Honoured,
     /// Taken over by something else, named here.
     Mapped(&'static str),
@@ -77,6 +77,7 @@ const POSITIVE: Kind = Kind::Int { min: 1, max: u64::MAX };
 const WAIT_MS: Kind = Kind::Int { min: 1, max: 31_536_000_000 };
 const LEVEL: Kind = Choice(&["error", "warn", "info", "debug", "trace"]);
 const METHOD: Kind = Choice(&["POST", "GET", "PUT", "PATCH", "DELETE"]);
+const POOL_THREADS: Kind = Kind::Int { min: 1, max: 256 };
 const PASSWORD_CATEGORIES: Kind = Kind::Int { min: 0, max: 4 };
 
 const H: Status = Honoured;
@@ -110,7 +111,7 @@ const fn secret(
 }
 
 #[rustfmt::skip] // one key, one line: a table reads as a table
-pub static KEYS: &[Key] = &[
+pub(crate) static KEYS: &[Key] = &[
     key("dnsLess:isActive", Bool, "true", H, "path-based routing: users at `publicUrl/<username>/`"),
     key("dnsLess:publicUrl", Url, "", H, "public base URL; only its origin is used"),
     // http
@@ -125,11 +126,12 @@ pub static KEYS: &[Key] = &[
     key("http:ssl:tlsDir", Text, "", TLS, "folder of `init-ca-holder`"),
     key("http:limits:headBytesMax", Kind::Int { min: 1024, max: 1_048_576 }, "16384", H, "own: request line and headers, bytes; beyond: 431"),
     key("http:limits:headerCountMax", Kind::Int { min: 8, max: 1024 }, "100", H, "own: headers of a request; beyond: 431"),
-    key("http:limits:headTimeoutMs", WAIT_MS, "10000", H, "own: time for a request head once it has begun"),
-    key("http:limits:bodyTimeoutMs", WAIT_MS, "60000", H, "own: longest pause inside a request body"),
-    key("http:limits:writeTimeoutMs", WAIT_MS, "60000", H, "own: longest pause of a client that reads its answer"),
-    key("http:limits:idleTimeoutMs", WAIT_MS, "75000", H, "own: keep-alive connection without a request"),
-    key("http:limits:connectionsMax", COUNT, "20000", H, "own: open connections of the whole server; more wait in the backlog"),
+    key("http:limits:headTimeoutMs", WAIT_MS, "10000", H, "own: from a request's first byte to the end of its head; beyond: 408 and close"),
+    key("http:limits:bodyProgressTimeoutMs", WAIT_MS, "30000", H, "own: time in which `progressBytesMin` of a body must arrive; beyond: 408 and close"),
+    key("http:limits:writeTimeoutMs", WAIT_MS, "30000", H, "own: time in which a client must take `progressBytesMin` of an answer; beyond: close"),
+    key("http:limits:idleTimeoutMs", WAIT_MS, "60000", H, "own: keep-alive connection without a request; beyond: close"),
+    key("http:limits:progressBytesMin", Kind::Int { min: 1, max: 1_048_576 }, "4096", H, "own: bytes that count as progress"),
+    key("http:limits:connectionsMax", COUNT, "10000", H, "own: connections of each shard; beyond: 503 and close"),
     // storages
     key("storages:path", Text, "\"data\"", H, "own: data folder, relative to the working directory; also `COREWARD_DATA`"),
     key("storages:base:engine", Text, "\"sqlite\"", H, "engine of accounts, streams, events, accesses: `sqlite`"),
@@ -149,7 +151,8 @@ pub static KEYS: &[Key] = &[
     secret("storages:engines:s3", Map, "", OTHER_ENGINE, "S3 bucket"),
     secret("storages:engines:rqlite", Map, "", OTHER_ENGINE, "rqlite node"),
     // series
-    key("series:ring:bytesMax", Kind::Int { min: 1_048_576, max: u64::MAX }, "67108864", H, "own: points in memory, per shard, before a segment is written; beyond: 503"),
+    key("series:ring:bytesMax", Kind::Int { min: 1_048_576, max: u64::MAX }, "67108864", H, "own: points in memory, per shard; beyond: 503"),
+    key("series:ring:flushBytes", Kind::Int { min: 524_288, max: u64::MAX }, "25165824", H, "own: from here a ring becomes a segment; at most half of `bytesMax`"),
     key("series:log:fileBytes", Kind::Int { min: 1_048_576, max: 4_294_967_296 }, "67108864", H, "own: size of a preallocated log file"),
     // files, invitations
     key("eventFiles:previewsCacheMaxAge", AMOUNT, "604800000", PREVIEWS, "age of cached previews, ms"),
@@ -290,6 +293,12 @@ pub static KEYS: &[Key] = &[
     key("hostings", Any, "", H, "`{ regions: … }` of `/reg/hostings`"),
     key("cluster:shards", Kind::Int { min: 1, max: 1024 }, "", H, "own: threads that own users; default: one for each processor core"),
     key("cluster:driver", Choice(&["auto", "epoll"]), "\"auto\"", H, "own: `epoll` never tries io_uring; also `COREWARD_DRIVER`"),
+    key("cluster:pin", Bool, "true", H, "own: pin each shard to a processor core of its own, when there are enough"),
+    key("cluster:mailbox:messagesMax", COUNT, "1024", H, "own: messages a shard holds for its users; beyond: 503"),
+    key("cluster:pool:dbThreads", POOL_THREADS, "4", H, "own: threads for the embedded engine"),
+    key("cluster:pool:cpuThreads", POOL_THREADS, "", H, "own: threads for password hashes and large bodies; default: half of the processor cores"),
+    key("cluster:pool:fileThreads", POOL_THREADS, "4", H, "own: threads for attachments"),
+    key("cluster:pool:jobsMax", COUNT, "4096", H, "own: jobs that wait in each lane of the pool; beyond: 503"),
     key("cluster:apiWorkers", Kind::Int { min: 0, max: 1024 }, "2", Mapped("cluster.shards decides; 0 is refused"), "API processes of the reference"),
     key("cluster:hfsWorkers", Kind::Int { min: 0, max: 1024 }, "1", Mapped("cluster.shards decides; 0 closes http.hfsPort and sets features.noHF"), "series processes of the reference"),
     key("cluster:previewsWorker", Bool, "true", Mapped("false switches previews off"), "previews process of the reference"),
@@ -334,6 +343,10 @@ pub static KEYS: &[Key] = &[
     key("oauth:dpop:keyRevokeCheckSeconds", AMOUNT, "30", OAUTH, "seconds"),
     key("oauth:clientRevokeCheckSeconds", AMOUNT, "30", OAUTH, "seconds"),
     key("oauth:clientRegistration:mode", Choice(&["curated"]), "\"curated\"", OAUTH, "who registers clients"),
+    // Spec 10 can be read as placing these three below `clientRegistration`, spec 12 places them beside it.
+    key("oauth:clientRegistration:requireAppAccountMfa", Bool, "", OAUTH, "not read by the reference"),
+    key("oauth:clientRegistration:audAllowList", Texts, "", OAUTH, "not read by the reference"),
+    key("oauth:clientRegistration:grantTypesSupported", Texts, "", OAUTH, "discovery"),
     key("oauth:requireAppAccountMfa", Bool, "true", OAUTH, "not read by the reference"),
     key("oauth:audAllowList", Texts, "[]", OAUTH, "not read by the reference"),
     key("oauth:grantTypesSupported", Texts, "[\"authorization_code\"]", OAUTH, "discovery"),

@@ -59,6 +59,10 @@ pub(super) fn canonical(path: &[String]) -> Option<Vec<String>> {
 /// Checks a value of a source against the table, below `path`; what is wrong becomes a finding and is taken out.
 pub(super) fn check(path: &mut Vec<String>, value: &mut Value, origin: &Origin, findings: &mut Findings) {
     match (find(path), &mut *value) {
+        (Found::Unknown, _) => {
+            findings.add(&join(path), Problem::UnknownKey { nearest: nearest(path), origin: origin.clone() });
+            *value = Value::Null;
+        }
         (_, Value::Null) | (Found::Inside(_), _) => {}
         (Found::Key { sections: true, .. } | Found::Section, Value::Object(fields)) => {
             for (name, field) in fields {
@@ -78,10 +82,6 @@ pub(super) fn check(path: &mut Vec<String>, value: &mut Value, origin: &Origin, 
             let problem =
                 Problem::Type { expected: "a map".to_owned(), got: kind_of(value).to_owned(), origin: origin.clone() };
             findings.add(&join(path), problem);
-            *value = Value::Null;
-        }
-        (Found::Unknown, _) => {
-            findings.add(&join(path), Problem::UnknownKey { nearest: nearest(path), origin: origin.clone() });
             *value = Value::Null;
         }
     }
@@ -259,6 +259,7 @@ mod tests {
         assert_eq!(findings_of("uploads", json!({"maxSizeMb": 0})).len(), 1);
         assert_eq!(findings_of("versioning", json!({"deletionMode": "keep"})).len(), 1);
         assert_eq!(findings_of("invitationTokens", json!(["a", 1])).len(), 1);
+        assert_eq!(findings_of("http", json!({"prot": null})).len(), 1);
         assert_eq!(findings_of("dnsLess:publicUrl", json!("ftp://x")).len(), 1);
     }
 

@@ -5,11 +5,11 @@
 
 mod docs;
 mod error;
-pub mod keys;
+pub(crate) mod keys;
 mod lookup;
-pub mod secrets;
-pub mod service;
-pub mod settings;
+pub(crate) mod secrets;
+pub(crate) mod service;
+pub(crate) mod settings;
 mod show;
 mod sources;
 #[cfg(test)]
@@ -23,10 +23,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-pub use docs::markdown;
-pub use error::{ConfigErrors, Origin};
-pub use secrets::{Secret, Secrets, SecretsError};
-pub use show::{check, show};
+pub(crate) use docs::markdown;
+pub(crate) use error::{ConfigErrors, Origin};
+pub(crate) use secrets::{Secret, Secrets, SecretsError};
+pub(crate) use show::{check, show};
 
 use error::Findings;
 use keys::KEYS;
@@ -39,40 +39,40 @@ use tree::{Tree, join};
 
 /// What the command line says about the configuration. No `Debug`: an override may be a secret.
 #[derive(Clone, Default)]
-pub struct Args {
+pub(crate) struct Args {
     /// `--config FILE`
-    pub config_file: Option<PathBuf>,
+    pub(crate) config_file: Option<PathBuf>,
     /// `--key:sub=value` as (`key:sub`, `value`)
-    pub overrides: Vec<(String, String)>,
+    pub(crate) overrides: Vec<(String, String)>,
 }
 
 #[derive(Clone)]
-pub struct Config {
-    pub http: Http,
-    pub dns_less: DnsLess,
-    pub dns: Dns,
-    pub core: Core,
-    pub cluster: Cluster,
-    pub auth: Auth,
+pub(crate) struct Config {
+    pub(crate) http: Http,
+    pub(crate) dns_less: DnsLess,
+    pub(crate) dns: Dns,
+    pub(crate) core: Core,
+    pub(crate) cluster: Cluster,
+    pub(crate) auth: Auth,
     /// `service.*` as configured; clients get `service_info`.
-    pub service: Map<String, Value>,
-    pub storages: Storages,
-    pub series: Series,
-    pub upload_bytes_max: u64,
-    pub ignore_protected_fields: bool,
-    pub versioning: Versioning,
-    pub audit: Audit,
-    pub integrity: Integrity,
-    pub access_tracking: bool,
+    pub(crate) service: Map<String, Value>,
+    pub(crate) storages: Storages,
+    pub(crate) series: Series,
+    pub(crate) upload_bytes_max: u64,
+    pub(crate) ignore_protected_fields: bool,
+    pub(crate) versioning: Versioning,
+    pub(crate) audit: Audit,
+    pub(crate) integrity: Integrity,
+    pub(crate) access_tracking: bool,
     /// `None`: open to everybody; empty: closed.
-    pub invitation_tokens: Option<Vec<Secret>>,
-    pub user_account_delete: UserAccountDelete,
-    pub metrics: bool,
-    pub logs: Logs,
+    pub(crate) invitation_tokens: Option<Vec<Secret>>,
+    pub(crate) user_account_delete: UserAccountDelete,
+    pub(crate) metrics: bool,
+    pub(crate) logs: Logs,
     /// The file given by `--config`.
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// To be shown at start: ignored variables, keys that were set and do nothing.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     tree: Tree,
 }
 
@@ -84,7 +84,11 @@ impl fmt::Debug for Config {
 }
 
 /// Reads and validates everything; writes nothing (see `Config::ensure_secrets`).
-pub fn load(args: &Args, env: impl Iterator<Item = (String, String)>, cwd: &Path) -> Result<Config, ConfigErrors> {
+pub(crate) fn load(
+    args: &Args,
+    env: impl Iterator<Item = (String, String)>,
+    cwd: &Path,
+) -> Result<Config, ConfigErrors> {
     let mut findings = Findings::default();
     let file = args.config_file.as_ref().map(|path| cwd.join(path));
     let (settings, mut warnings) = read_sources(args, env, file.as_deref(), &mut findings);
@@ -108,28 +112,28 @@ pub fn load(args: &Args, env: impl Iterator<Item = (String, String)>, cwd: &Path
 
 impl Config {
     /// The effective value at a path such as `hostings` or `dns:staticEntries`, defaults included.
-    pub fn raw(&self, path: &str) -> Option<Value> {
+    pub(crate) fn raw(&self, path: &str) -> Option<Value> {
         self.tree.get(path)
     }
 
     /// Where the value of a key comes from; `None` for sections and unset keys.
-    pub fn origin(&self, path: &str) -> Option<&Origin> {
+    pub(crate) fn origin(&self, path: &str) -> Option<&Origin> {
         self.tree.origin(path)
     }
 
     /// `dns.domain` when users are found by host name.
-    pub fn active_domain(&self) -> Option<&str> {
+    pub(crate) fn active_domain(&self) -> Option<&str> {
         self.dns.domain.as_deref().filter(|_| !self.dns_less.is_active)
     }
 
     /// Spec 01: other cores can exist only in a domain or behind explicit core URLs.
-    pub fn is_single_core(&self) -> bool {
+    pub(crate) fn is_single_core(&self) -> bool {
         self.dns_less.is_active || (self.core.url.is_none() && self.dns.domain.is_none())
     }
 
     /// Takes the secrets that are still unset from the data folder, making them at the first start (then `true`).
     /// The caller holds the lock of the data folder.
-    pub fn ensure_secrets(&mut self) -> Result<bool, SecretsError> {
+    pub(crate) fn ensure_secrets(&mut self) -> Result<bool, SecretsError> {
         if !self.secrets_are_missing() {
             return Ok(false);
         }
@@ -139,7 +143,7 @@ impl Config {
     }
 
     /// As `ensure_secrets`, for tools beside the server: reads only. False when the server has not made them yet.
-    pub fn read_secrets(&mut self) -> Result<bool, SecretsError> {
+    pub(crate) fn read_secrets(&mut self) -> Result<bool, SecretsError> {
         if self.secrets_are_missing()
             && let Some(stored) = secrets::load(&self.storages.data_dir)?
         {
@@ -207,6 +211,14 @@ fn fill_defaults(tree: &mut Tree, has_file: bool, cwd: &Path, findings: &mut Fin
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tree.fill("cluster:shards", cores.into(), &Origin::Default);
+    // Password hashing must leave the shards at least half of the machine.
+    tree.fill("cluster:pool:cpuThreads", (cores / 2).max(1).into(), &Origin::Default);
+    let half_ring = tree.get("series:ring:bytesMax").and_then(|bytes| bytes.as_u64()).unwrap_or_default() / 2;
+    if tree.origin("series:ring:flushBytes") == Some(&Origin::Default)
+        && tree.get("series:ring:flushBytes").and_then(|bytes| bytes.as_u64()) > Some(half_ring)
+    {
+        tree.replace("series:ring:flushBytes", half_ring.into(), &Origin::Derived("series:ring:bytesMax"));
+    }
     if !has_file {
         fill_without_file(tree, cwd, findings);
     }

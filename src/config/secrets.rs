@@ -16,19 +16,19 @@ const OWNER_ONLY_FILE: u32 = 0o600;
 /// A text that neither logs nor `{:?}` show.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// The text itself: for comparisons (in constant time) and keys, never for a log line.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -41,13 +41,13 @@ impl fmt::Debug for Secret {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Secrets {
-    pub admin_access_key: Secret,
-    pub files_read_token_secret: Secret,
+pub(crate) struct Secrets {
+    pub(crate) admin_access_key: Secret,
+    pub(crate) files_read_token_secret: Secret,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum SecretsError {
+pub(crate) enum SecretsError {
     #[error("the secrets file {path} cannot be used: {source}; make it accessible to the user of the server")]
     Io { path: PathBuf, source: io::Error },
     #[error(
@@ -58,12 +58,12 @@ pub enum SecretsError {
     Random(getrandom::Error),
 }
 
-pub fn path(data_dir: &Path) -> PathBuf {
+pub(crate) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE_NAME)
 }
 
 /// The stored secrets, or `None` when there are none yet.
-pub fn load(data_dir: &Path) -> Result<Option<Secrets>, SecretsError> {
+pub(crate) fn load(data_dir: &Path) -> Result<Option<Secrets>, SecretsError> {
     let path = path(data_dir);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -82,7 +82,7 @@ pub fn load(data_dir: &Path) -> Result<Option<Secrets>, SecretsError> {
 
 /// The stored secrets, made (with the folder) when there are none; the flag tells that they are new.
 /// The caller holds the lock of the data folder.
-pub fn load_or_create(data_dir: &Path) -> Result<(Secrets, bool), SecretsError> {
+pub(crate) fn load_or_create(data_dir: &Path) -> Result<(Secrets, bool), SecretsError> {
     let path = path(data_dir);
     let in_path = |source: io::Error| SecretsError::Io { path: path.clone(), source };
     if let Some(secrets) = load(data_dir)? {

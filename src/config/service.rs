@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use super::Config;
 
 /// The version of the API: clients compare it, so it is the reference's and not ours.
-pub const API_VERSION: &str = "2.0.0";
+pub(crate) const API_VERSION: &str = "2.0.0";
 
 /// The public JSON of `service.info`, without `meta`.
-pub fn service_info(config: &Config) -> Map<String, Value> {
+pub(crate) fn service_info(config: &Config) -> Map<String, Value> {
     let mut info = config.service.clone();
     if let Some(urls) = derived_urls(config) {
         info.insert("api".to_owned(), urls.api.into());
@@ -26,14 +26,14 @@ pub fn service_info(config: &Config) -> Map<String, Value> {
 }
 
 /// The URL of a user, with its final slash: `service.api` for this name.
-pub fn api_url(config: &Config, username: &str) -> Option<String> {
+pub(crate) fn api_url(config: &Config, username: &str) -> Option<String> {
     let template = derived_urls(config).map(|urls| urls.api);
     let configured = || config.service.get("api")?.as_str().map(str::to_owned);
     Some(template.or_else(configured)?.replace("{username}", username))
 }
 
 /// This core's own base URL, without a final slash (spec 10, section 2).
-pub fn core_url(config: &Config) -> Option<String> {
+pub(crate) fn core_url(config: &Config) -> Option<String> {
     let explicit = config.core.url.clone();
     let in_domain = || Some(format!("https://{}.{}", config.core.id, config.active_domain()?));
     explicit.or_else(in_domain).or_else(|| config.dns_less.public_url.clone())

@@ -13,154 +13,171 @@ use super::service::origin_of;
 use super::tree::Tree;
 
 #[derive(Clone, Debug)]
-pub struct Http {
-    pub ip: IpAddr,
-    pub port: u16,
-    pub hfs_port: u16,
-    pub limits: HttpLimits,
+pub(crate) struct Http {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) hfs_port: u16,
+    pub(crate) limits: HttpLimits,
 }
 
 #[derive(Clone, Debug)]
-pub struct HttpLimits {
-    pub head_bytes_max: usize,
-    pub header_count_max: usize,
-    pub head_timeout: Duration,
-    pub body_timeout: Duration,
-    pub write_timeout: Duration,
-    pub idle_timeout: Duration,
-    /// Of the whole server, all shards together.
-    pub connections_max: usize,
+pub(crate) struct HttpLimits {
+    pub(crate) head_bytes_max: usize,
+    pub(crate) header_count_max: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) body_progress_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) progress_bytes_min: usize,
+    /// Of each shard.
+    pub(crate) connections_max: usize,
 }
 
 #[derive(Clone, Debug)]
-pub struct DnsLess {
-    pub is_active: bool,
+pub(crate) struct DnsLess {
+    pub(crate) is_active: bool,
     /// Origin only: no path, no final slash.
-    pub public_url: Option<String>,
+    pub(crate) public_url: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Dns {
-    pub domain: Option<String>,
+pub(crate) struct Dns {
+    pub(crate) domain: Option<String>,
     /// Lower-case names that are not users although they are below the domain.
-    pub static_names: BTreeSet<String>,
+    pub(crate) static_names: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Core {
-    pub id: String,
+pub(crate) struct Core {
+    pub(crate) id: String,
     /// Without a final slash.
-    pub url: Option<String>,
-    pub hosting: Option<String>,
-    pub available: bool,
+    pub(crate) url: Option<String>,
+    pub(crate) hosting: Option<String>,
+    pub(crate) available: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
+pub(crate) enum Driver {
     /// io_uring, or epoll when the ring is refused.
     Auto,
     Epoll,
 }
 
 #[derive(Clone, Debug)]
-pub struct Cluster {
-    pub shards: usize,
-    pub driver: Driver,
+pub(crate) struct Cluster {
+    pub(crate) shards: usize,
+    pub(crate) driver: Driver,
+    pub(crate) pin: bool,
+    pub(crate) mailbox_messages_max: usize,
+    pub(crate) pool: Pool,
     /// False closes `http.hfsPort` and sets `features.noHF`.
-    pub hfs: bool,
-    pub previews: bool,
+    pub(crate) hfs: bool,
+    pub(crate) previews: bool,
+}
+
+/// Threads of the blocking lanes.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pub(crate) db_threads: usize,
+    pub(crate) cpu_threads: usize,
+    pub(crate) file_threads: usize,
+    /// Jobs that wait in each lane.
+    pub(crate) jobs_max: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PasswordHash {
+pub(crate) enum PasswordHash {
     Argon2id,
     Bcrypt,
 }
 
 #[derive(Clone, Debug)]
-pub struct Auth {
+pub(crate) struct Auth {
     /// Empty only before `Config::ensure_secrets`.
-    pub admin_access_key: Secret,
+    pub(crate) admin_access_key: Secret,
     /// Empty only before `Config::ensure_secrets`.
-    pub files_read_token_secret: Secret,
+    pub(crate) files_read_token_secret: Secret,
     /// Unset: the methods for trusted applications fail (spec 02, section 1).
-    pub trusted_apps: Option<String>,
-    pub session_max_age: Duration,
-    pub password_hash: PasswordHash,
+    pub(crate) trusted_apps: Option<String>,
+    pub(crate) session_max_age: Duration,
+    pub(crate) password_hash: PasswordHash,
     /// 0: off.
-    pub password_min_char_categories: u64,
+    pub(crate) password_min_char_categories: u64,
     /// 0: off.
-    pub password_min_length: u64,
+    pub(crate) password_min_length: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct Storages {
+pub(crate) struct Storages {
     /// Absolute.
-    pub data_dir: PathBuf,
-    pub slots: usize,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) slots: usize,
     /// Of all slots together.
-    pub cache_bytes: u64,
+    pub(crate) cache_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct Series {
+pub(crate) struct Series {
     /// Per shard.
-    pub ring_bytes_max: u64,
-    pub log_file_bytes: u64,
+    pub(crate) ring_bytes_max: u64,
+    /// Per shard.
+    pub(crate) flush_bytes: u64,
+    pub(crate) log_file_bytes: u64,
 }
 
+/// What stays of a deleted event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeletionMode {
-    KeepNothing,
-    KeepAuthors,
-    KeepEverything,
+pub(crate) enum DeletionMode {
+    Nothing,
+    Authors,
+    Everything,
 }
 
 #[derive(Clone, Debug)]
-pub struct Versioning {
-    pub force_keep_history: bool,
-    pub deletion_mode: DeletionMode,
+pub(crate) struct Versioning {
+    pub(crate) force_keep_history: bool,
+    pub(crate) deletion_mode: DeletionMode,
 }
 
 #[derive(Clone, Debug)]
-pub struct Audit {
-    pub active: bool,
+pub(crate) struct Audit {
+    pub(crate) active: bool,
     /// The log outlives its erased user.
-    pub keep_on_user_delete: bool,
-    pub include: Vec<String>,
-    pub exclude: Vec<String>,
+    pub(crate) keep_on_user_delete: bool,
+    pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashAlgorithm {
+pub(crate) enum HashAlgorithm {
     Sha1,
     Sha256,
     Sha512,
 }
 
 #[derive(Clone, Debug)]
-pub struct Integrity {
-    pub attachments: bool,
-    pub events: bool,
-    pub accesses: bool,
-    pub algorithm: HashAlgorithm,
+pub(crate) struct Integrity {
+    pub(crate) attachments: bool,
+    pub(crate) events: bool,
+    pub(crate) accesses: bool,
+    pub(crate) algorithm: HashAlgorithm,
 }
 
 /// Who may delete an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UserAccountDelete {
-    pub admin_token: bool,
-    pub personal_token: bool,
+pub(crate) struct UserAccountDelete {
+    pub(crate) admin_token: bool,
+    pub(crate) personal_token: bool,
 }
 
 #[derive(Clone, Debug)]
-pub struct Logs {
-    pub active: bool,
+pub(crate) struct Logs {
+    pub(crate) active: bool,
     /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
-    pub color: bool,
-    pub time: bool,
-    pub json: bool,
+    pub(crate) level: String,
+    pub(crate) color: bool,
+    pub(crate) time: bool,
+    pub(crate) json: bool,
 }
 
 /// The sections, and the working directory that relative paths start from.
@@ -181,9 +198,10 @@ impl Reader<'_> {
             head_bytes_max: self.size("http:limits:headBytesMax"),
             header_count_max: self.size("http:limits:headerCountMax"),
             head_timeout: self.duration_ms("http:limits:headTimeoutMs"),
-            body_timeout: self.duration_ms("http:limits:bodyTimeoutMs"),
+            body_progress_timeout: self.duration_ms("http:limits:bodyProgressTimeoutMs"),
             write_timeout: self.duration_ms("http:limits:writeTimeoutMs"),
             idle_timeout: self.duration_ms("http:limits:idleTimeoutMs"),
+            progress_bytes_min: self.size("http:limits:progressBytesMin"),
             connections_max: self.size("http:limits:connectionsMax"),
         };
         Http { ip, port: self.port("http:port"), hfs_port: self.port("http:hfsPort"), limits }
@@ -214,6 +232,14 @@ impl Reader<'_> {
         Cluster {
             shards: self.size("cluster:shards"),
             driver,
+            pin: self.flag("cluster:pin"),
+            mailbox_messages_max: self.size("cluster:mailbox:messagesMax"),
+            pool: Pool {
+                db_threads: self.size("cluster:pool:dbThreads"),
+                cpu_threads: self.size("cluster:pool:cpuThreads"),
+                file_threads: self.size("cluster:pool:fileThreads"),
+                jobs_max: self.size("cluster:pool:jobsMax"),
+            },
             hfs: self.integer("cluster:hfsWorkers") > 0,
             previews: self.flag("cluster:previewsWorker"),
         }
@@ -244,15 +270,16 @@ impl Reader<'_> {
     pub(super) fn series(&self) -> Series {
         Series {
             ring_bytes_max: self.integer("series:ring:bytesMax"),
+            flush_bytes: self.integer("series:ring:flushBytes"),
             log_file_bytes: self.integer("series:log:fileBytes"),
         }
     }
 
     pub(super) fn versioning(&self) -> Versioning {
         let deletion_mode = match self.text("versioning:deletionMode").as_deref() {
-            Some("keep-everything") => DeletionMode::KeepEverything,
-            Some("keep-authors") => DeletionMode::KeepAuthors,
-            _ => DeletionMode::KeepNothing,
+            Some("keep-everything") => DeletionMode::Everything,
+            Some("keep-authors") => DeletionMode::Authors,
+            _ => DeletionMode::Nothing,
         };
         Versioning { force_keep_history: self.flag("versioning:forceKeepHistory"), deletion_mode }
     }
@@ -329,7 +356,7 @@ impl Reader<'_> {
         }
     }
 
-    fn integer(&self, path: &str) -> u64 {
+    pub(super) fn integer(&self, path: &str) -> u64 {
         self.tree.get(path).and_then(|value| value.as_u64()).unwrap_or_default()
     }
 

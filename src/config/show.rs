@@ -14,7 +14,7 @@ const HIDDEN: &str = "(hidden)";
 const SECRET_WORDS: [&str; 6] = ["password", "pass", "secret", "token", "apikey", "authorization"];
 
 /// One line for each effective value: key, value (secrets hidden), origin.
-pub fn show(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn show(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     for (path, value, origin) in config.tree.leaves() {
         let shown = if is_secret(&path) { HIDDEN.to_owned() } else { masked(value).to_string() };
         writeln!(out, "{} = {shown}    ({origin})", join(&path))?;
@@ -23,7 +23,7 @@ pub fn show(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The problems of a configuration, or what of it is mapped and what does nothing. True when it can be started.
-pub fn check(loaded: &Result<Config, ConfigErrors>, out: &mut dyn Write) -> io::Result<bool> {
+pub(crate) fn check(loaded: &Result<Config, ConfigErrors>, out: &mut dyn Write) -> io::Result<bool> {
     let config = match loaded {
         Ok(config) => config,
         Err(errors) => {

@@ -347,6 +347,7 @@ fn rules_between_keys_are_checked() {
         ("cluster: {apiWorkers: 0}", "cluster:apiWorkers"),
         ("http: {hfsPort: 3000}", "http:hfsPort"),
         ("http: {ip: localhost}", "http:ip"),
+        ("series: {ring: {bytesMax: 2000000, flushBytes: 1500000}}", "series:ring:flushBytes"),
         ("audit: {onUserDelete: forget}", "audit:onUserDelete"),
         ("user-account: {delete: [everybody]}", "user-account:delete"),
         ("platform: {piiMode: none}", "platform:piiMode"),
@@ -396,6 +397,12 @@ fn null_brings_the_default_back() {
 }
 
 #[test]
+fn a_smaller_ring_is_flushed_earlier_without_being_told() {
+    let config = loaded("series: {ring: {bytesMax: 2097152}}");
+    assert_eq!(config.series.flush_bytes, 1_048_576);
+}
+
+#[test]
 fn worker_counts_are_mapped() {
     let config =
         loaded("cluster: {apiWorkers: 8, hfsWorkers: 0, previewsWorker: false, shards: 2}\nhttp: {hfsPort: 3000}");
@@ -414,7 +421,7 @@ audit: {onUserDelete: keep}\nhostings: {regions: {eu: {name: Europe}}}",
     assert_eq!(config.invitation_tokens, Some(vec![Secret::new("a")]));
     assert_eq!(config.user_account_delete, UserAccountDelete { admin_token: false, personal_token: true });
     assert_eq!(config.upload_bytes_max, 524_288);
-    assert_eq!(config.versioning.deletion_mode, DeletionMode::KeepAuthors);
+    assert_eq!(config.versioning.deletion_mode, DeletionMode::Authors);
     assert!(config.versioning.force_keep_history && config.audit.keep_on_user_delete);
     assert_eq!(config.integrity.algorithm, HashAlgorithm::Sha512);
     assert!(!config.integrity.events && config.integrity.accesses);

@@ -20,6 +20,7 @@ pub(super) fn validate(reader: &mut Reader<'_>) {
     sso(reader);
     audit(reader);
     cluster(reader);
+    series(reader);
     not_built(reader);
     data_folder(reader);
 }
@@ -82,7 +83,7 @@ fn engines(reader: &mut Reader<'_>) {
             reader.findings.add(rule.key, problem);
         }
         let selected = reader.tree.origin(rule.key).is_some_and(|origin| *origin != Origin::Default);
-        let configured = rule.served_by.iter().find(|block| reader.tree.has(block));
+        let configured = rule.served_by.iter().find(|block| !reader.map(block).is_empty());
         if let Some(block) = configured.filter(|_| !selected) {
             let problem = Problem::EngineNotSelected { configured: (*block).to_owned(), existing: rule.existing };
             reader.findings.add(rule.key, problem);
@@ -240,6 +241,13 @@ fn cluster(reader: &mut Reader<'_>) {
     if hfs && reader.tree.get("http:port") == reader.tree.get("http:hfsPort") {
         let remedy = "must differ from http:port: choose another port, or set cluster:hfsWorkers to 0 (the API port serves series too)";
         reader.findings.rule("http:hfsPort", remedy);
+    }
+}
+
+fn series(reader: &mut Reader<'_>) {
+    if reader.integer("series:ring:flushBytes") > reader.integer("series:ring:bytesMax") / 2 {
+        let text = "must be at most half of series:ring:bytesMax, as points arrive while a ring is written";
+        reader.findings.rule("series:ring:flushBytes", text);
     }
 }
 
