@@ -9,9 +9,12 @@
 //! rt/           the runtime, behind a thin module     socket/reply.rs       writing an answer
 //! mailbox.rs    bounded messages between shards       socket/link.rs        deadlines of all connections
 //! pool.rs       blocking work: db, cpu, file          placement.rs          user -> shard, user -> slot
+//! compat.rs     the tokio thread                      log_writer.rs         the log's writer thread of a shard
 //! ```
 
+pub mod compat;
 pub mod config;
+pub mod log_writer;
 pub mod mailbox;
 pub mod metrics;
 pub mod placement;
@@ -22,8 +25,11 @@ pub mod service;
 mod shard;
 pub mod signals;
 mod socket;
+mod threads;
 
+pub use compat::{Compat, CompatError};
 pub use config::{Config, Driver, DriverChoice, EpollCause, SocketLimits};
+pub use log_writer::{CheckpointRefusal, CommitSlot, Log, LogRefusal};
 pub use mailbox::{Mailboxes, SendError};
 pub use metrics::{Metrics, ShardSnapshot};
 pub use pool::{Lane, LaneFull, Pool, PoolConfig, PoolError};

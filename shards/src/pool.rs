@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::rt::PanicText;
+use crate::threads;
 
 /// Jobs that wait in a lane before it refuses.
 pub const LANE_QUEUE_MAX: usize = 4096;
@@ -104,7 +105,7 @@ struct LaneState {
 }
 
 impl Pool {
-    /// Starts the threads of all lanes. Start the pool before the shards: threads inherit the pinning of their maker.
+    /// Starts the threads of all lanes.
     pub fn start(config: PoolConfig) -> std::io::Result<Self> {
         let queue = || LaneQueue {
             state: Mutex::new(LaneState { jobs: VecDeque::new(), closed: false }),
@@ -132,7 +133,7 @@ impl Pool {
     fn start_thread(&self, lane: Lane, number: usize) -> std::io::Result<()> {
         let inner = Arc::clone(&self.inner);
         let name = format!("coreward-{}-{number}", lane.name());
-        let thread = std::thread::Builder::new().name(name).spawn(move || inner.lane(lane).work())?;
+        let thread = threads::spawn(name, move || inner.lane(lane).work())?;
         lock(&self.inner.threads).push(thread);
         Ok(())
     }
