@@ -5,11 +5,16 @@ pub mod account;
 pub mod audit;
 pub mod event;
 pub mod id;
+pub mod integrity;
 pub mod permission;
 pub mod query;
 pub mod query_input;
+pub mod schema;
+pub mod slug;
 pub mod stream;
 pub mod time;
+pub mod types;
+pub mod username;
 
 pub use access::{Access, AccessKind, Level, Permission};
 pub use account::{NewAccount, PasswordHash, Session, UserEntry};
