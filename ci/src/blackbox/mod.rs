@@ -1,0 +1,106 @@
+//! Black-box HTTP cases: what the specification of the API says, written as requests and expected answers in `ci/cases`,
+//! played against a started server. `docs/conformance.md` is made from the same files.
+
+mod document;
+mod expect;
+mod play;
+mod script;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) use self::document::{check_document, write_document};
+use self::script::Script;
+use crate::error::{CiError, Result};
+use crate::report::Report;
+use crate::server::{Server, Setup, Workspace};
+use crate::tools;
+
+/// Cases are independent; several at once find what only happens between users.
+const PLAYERS: usize = 4;
+
+pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
+    let scripts = scripts()?;
+    let mut workspace = Workspace::new("blackbox-")?;
+    let mut setup = Setup::new(binary, &workspace.path().join("server"))?;
+    if let Some(driver) = driver {
+        setup = setup.driver(driver);
+    }
+    let mut server = Server::start(&setup)?;
+    let failed_before = report.failed();
+    let cases: Vec<_> = scripts.iter().flat_map(|script| script.cases.iter().map(move |case| (script, case))).collect();
+    for (title, outcome) in play_all(&server, &cases) {
+        match outcome {
+            None => report.pass(&title),
+            Some(why) => report.fail(&title, &why),
+        }
+    }
+    let died = server.has_died()?.map(|status| server.died_error(Some(status)).to_string());
+    report.check("the server is still there", died.is_none(), died.as_deref().unwrap_or_default());
+    let panicked = server.output().contains("panicked at");
+    report.check("nothing panicked", !panicked, "see the server's output");
+    if died.is_none() {
+        report.check("SIGTERM ends the server with 0", server.stop()?.success(), "another exit status");
+    }
+    if report.failed() > failed_before {
+        workspace.keep();
+    }
+    Ok(())
+}
+
+/// Title and, when the case failed, why; in the order of the files.
+fn play_all(server: &Server, cases: &[(&Script, &script::Case)]) -> Vec<(String, Option<String>)> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..PLAYERS {
+            scope.spawn(|| {
+                while let Some((index, (script, case))) = take(&next, cases) {
+                    let why = play::play(server, script, case, index).err();
+                    let title = format!("{} {}: {}", script.name, case.id, case.title);
+                    if let Ok(mut outcomes) = outcomes.lock() {
+                        outcomes.push((index, title, why));
+                    }
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_default();
+    outcomes.sort_by_key(|(index, _, _)| *index);
+    outcomes.into_iter().map(|(_, title, why)| (title, why)).collect()
+}
+
+fn take<'a, T>(next: &AtomicUsize, cases: &'a [T]) -> Option<(usize, &'a T)> {
+    let index = next.fetch_add(1, Ordering::SeqCst);
+    cases.get(index).map(|case| (index, case))
+}
+
+fn folder() -> PathBuf {
+    tools::root().join("ci/cases")
+}
+
+fn scripts() -> Result<Vec<Script>> {
+    let paths = tools::files_below(&folder(), ".txt")?;
+    paths
+        .iter()
+        .map(|path| Script::parse(path, &tools::read_text(path)?).map_err(|what| CiError::format(path, what)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stored_case_is_understood_and_has_an_id_of_its_own() {
+        for script in scripts().unwrap() {
+            let mut ids: Vec<_> = script.cases.iter().map(|case| &case.id).collect();
+            ids.sort();
+            let count = ids.len();
+            ids.dedup();
+            assert_eq!(ids.len(), count, "{}", script.name);
+            assert!(script.cases.iter().all(|case| !case.steps.is_empty()), "{}", script.name);
+        }
+    }
+}

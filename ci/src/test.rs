@@ -1,0 +1,113 @@
+//! `cargo ci test`: what every change must pass, in the order in which a mistake is cheapest to find. Each profile is built
+//! once: the workspace's tests and the black-box cases run on the debug build (with its overflow and debug checks), the
+//! outages, the confinement and the clients on the release build, which is what people run.
+
+use std::process::Command;
+
+use crate::durability::{self, Plan};
+use crate::error::Result;
+use crate::random::Random;
+use crate::report::Report;
+use crate::{CRASH_CYCLES, POWER_CYCLES, blackbox, clients, confinement, heartpy, tidy, tools};
+
+/// `driver` limits the black-box cases to one driver; both are tried otherwise.
+pub(crate) fn run(driver: Option<&str>, report: &mut Report) -> Result<()> {
+    report.step("what is needed", |_| install());
+    report.step("format", format);
+    report.step("tidy", tidy::run);
+    report.step("lints", lint);
+    report.step("tests of the workspace", workspace_tests);
+    report.step("stored fuzz inputs", fuzz_replay);
+    report.step("release build", |_| tools::run(tools::cargo().args(["build", "--release", "--package", "coreward"])));
+    let debug = tools::server_binary("debug");
+    for driver in ["io_uring", "epoll"].into_iter().filter(|one| driver.is_none_or(|only| only == *one)) {
+        report.step(&format!("black box on {driver}"), |report| blackbox::run(&debug, Some(driver), report));
+    }
+    let release = tools::server_binary("release");
+    report.step("npm clients", |report| clients::run(&release, report));
+    report.step("real input", |report| heartpy::run(&release, report));
+    report.step("confinement", |report| confinement::run(&release, report));
+    let plan = |cycles| Plan { binary: release.clone(), cycles, seed: Random::seed_from_clock() };
+    report.step("kill -9 under load", |report| durability::crash(&plan(CRASH_CYCLES), report));
+    report.step("power cuts under load", |report| durability::power(&plan(POWER_CYCLES), report));
+    Ok(())
+}
+
+/// By package name, and only what is missing.
+fn install() -> Result<()> {
+    tools::need("cc", "build-essential")?;
+    tools::need("node", "nodejs")?;
+    tools::need("npm", "npm")?;
+    tools::need("python3", "python3")?;
+    for (component, program) in [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")] {
+        if !tools::is_installed(program) {
+            tools::run(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+fn format(report: &mut Report) -> Result<()> {
+    tools::run(tools::cargo().args(["fmt", "--all", "--check"]))?;
+    report.pass("cargo fmt");
+    Ok(())
+}
+
+fn lint(report: &mut Report) -> Result<()> {
+    tools::run(tools::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    report.pass("cargo clippy");
+    Ok(())
+}
+
+/// `cargo test` on the workspace; also builds the debug server.
+fn workspace_tests(report: &mut Report) -> Result<()> {
+    tools::run(tools::cargo().args(["build", "--package", "coreward"]))?;
+    let mut counts = (0, 0);
+    let mut command = tools::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    let is_good = tools::run_reading(&mut command, |line| {
+        let (passed, failed) = test_counts(line).unwrap_or_default();
+        counts = (counts.0 + passed, counts.1 + failed);
+    })?;
+    report.add("cargo test", counts.0, counts.1);
+    report.check("cargo test --workspace", is_good, "see its output above");
+    Ok(())
+}
+
+/// Replays the stored corpora and former crashes through the fuzz targets, without a fuzzer.
+fn fuzz_replay(report: &mut Report) -> Result<()> {
+    let folder = tools::root().join("ci/fuzz");
+    if !folder.join("Cargo.toml").is_file() {
+        report.skip("stored fuzz inputs", "there is no ci/fuzz");
+        return Ok(());
+    }
+    let mut counts = (0, 0);
+    let mut command = tools::cargo();
+    command.current_dir(&folder).env("CARGO_TARGET_DIR", tools::target_folder()).args(["test", "--no-fail-fast"]);
+    let is_good = tools::run_reading(&mut command, |line| {
+        let (passed, failed) = test_counts(line).unwrap_or_default();
+        counts = (counts.0 + passed, counts.1 + failed);
+    })?;
+    report.add("stored fuzz inputs", counts.0, counts.1);
+    report.check("stored fuzz inputs replayed", is_good && counts.0 > 0, "see the output above");
+    Ok(())
+}
+
+/// The numbers of a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; ...`.
+fn test_counts(line: &str) -> Option<(usize, usize)> {
+    let result = line.trim().strip_prefix("test result:")?;
+    let number_before = |word: &str| result.split(word).next()?.split_whitespace().last()?.parse().ok();
+    Some((number_before(" passed")?, number_before(" failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_a_test_result_are_read() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(test_counts(line), Some((12, 3)));
+        assert_eq!(test_counts("running 3 tests"), None);
+    }
+}
