@@ -135,6 +135,32 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whether this command, when it succeeds, raises the version of the user's space: by exactly 1.
+    pub fn changes_space(&self) -> bool {
+        match self {
+            Self::OpenSession { .. }
+            | Self::CreateStream { .. }
+            | Self::UpdateStream { .. }
+            | Self::DeleteStreams { .. }
+            | Self::CreateAccess { .. }
+            | Self::UpdateAccess { .. }
+            | Self::DeleteAccesses { .. } => true,
+            Self::CreateAccount(_)
+            | Self::EraseAccount { .. }
+            | Self::SetPassword { .. }
+            | Self::CloseSession { .. }
+            | Self::CreateEvent { .. }
+            | Self::UpdateEvent { .. }
+            | Self::DeleteEvent { .. }
+            | Self::ExtendSeries { .. }
+            | Self::Usage { .. }
+            | Self::SetProfile { .. }
+            | Self::SetAccountField { .. } => false,
+        }
+    }
+}
+
 /// What a stream deletion does to events that are in the deleted streams and not trashed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkedEvents {
@@ -259,6 +285,8 @@ pub enum Answer {
 pub enum Found {
     Event(Box<Event>),
     Deletion(EventDeletion),
+    /// Deletion mode `keep-everything`: all fields are still there.
+    Kept(EventDeletion, Box<Event>),
 }
 
 /// Finished JSON of consecutive items, comma separated, without brackets: `{...},{...}`.

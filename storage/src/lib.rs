@@ -1,6 +1,8 @@
 //! Where data rests: the contracts of the engines, and the engines.
 
 pub mod base;
+pub mod embedded;
+mod erase;
 pub mod platform;
 
 use std::collections::BTreeMap;
