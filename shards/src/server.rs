@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -76,6 +77,7 @@ pub fn run<S: Service>(
     let cores = if config.pin { cores_for(count) } else { Vec::new() };
     let factory = Arc::new(factory);
     let mut starting = Starting::default();
+    let is_serving = Arc::new(AtomicBool::new(false));
     for (index, (sockets, mail)) in sockets.into_iter().zip(mail).enumerate() {
         let (decision_sender, decision) = mpsc::channel();
         let choice = config.driver;
@@ -84,6 +86,7 @@ pub fn run<S: Service>(
         let (mailboxes, pool, metrics) = (mailboxes.clone(), pool.clone(), metrics.clone());
         let (addresses, limits) = (addresses.clone(), config.limits);
         let (phase, reports) = (phase.clone(), report_sender.clone());
+        let is_serving = Arc::clone(&is_serving);
         let thread = std::thread::Builder::new().name(format!("coreward-shard-{index}")).spawn(move || {
             let failed = reports.clone();
             let life = AssertUnwindSafe(move || {
@@ -101,6 +104,9 @@ pub fn run<S: Service>(
             };
             tracing::error!(shard = index, %text, "a shard ended; its users are out of reach until a restart");
             let _ = failed.send((index, Report::Failed(text)));
+            if is_serving.load(Ordering::Relaxed) {
+                ask_process_to_stop();
+            }
         });
         starting.threads.push(thread.map_err(StartError::Thread)?);
         starting.decisions.push(decision_sender);
@@ -109,6 +115,7 @@ pub fn run<S: Service>(
     wait_reports(&reports, count, START_TIMEOUT, |report| matches!(report, Report::Ready))?;
     let _ = phase_sender.send(Phase::Serve);
     wait_reports(&reports, count, START_TIMEOUT, |report| matches!(report, Report::Serving))?;
+    is_serving.store(true, Ordering::Relaxed);
     let threads = starting.threads;
     Ok(Running { addresses, driver, metrics, phase: phase_sender, reports, threads })
 }
@@ -132,23 +139,35 @@ impl Running {
     /// Takes no more connections, ends idle ones, gives requests in flight `drain` to finish, flushes the services,
     /// and joins the threads. Blocks; for the main thread.
     pub fn stop(self, drain: Duration) {
-        let count = self.threads.len();
+        let mut alive = self.threads.len();
         self.advance(Phase::Drain { until: Instant::now() + drain });
-        let drained = wait_reports(&self.reports, count, drain + DRAIN_SLACK, |r| matches!(r, Report::Drained));
+        let drained = self.wait_alive(&mut alive, drain + DRAIN_SLACK, |report| matches!(report, Report::Drained));
         self.advance(Phase::Flush);
-        let flushed = wait_reports(&self.reports, count, FLUSH_TIMEOUT, |r| matches!(r, Report::Flushed));
+        let flushed = self.wait_alive(&mut alive, FLUSH_TIMEOUT, |report| matches!(report, Report::Flushed));
         self.advance(Phase::Exit);
-        for problem in [drained, flushed].into_iter().filter_map(Result::err) {
-            tracing::error!(%problem, "a shard did not stop in order");
-            if matches!(problem, StartError::Timeout) {
-                // A thread that hangs would hang the join as well.
-                return;
-            }
+        if !(drained && flushed) {
+            tracing::error!("a shard did not stop in time; the process ends without it");
+            return;
         }
         for thread in self.threads {
             // The panic of a shard was logged where it was caught.
             let _ = thread.join();
         }
+    }
+
+    /// Waits for the `wanted` report of every shard that is alive; false when the time is over before.
+    fn wait_alive(&self, alive: &mut usize, timeout: Duration, wanted: impl Fn(&Report) -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut seen = 0;
+        while seen < *alive {
+            match self.reports.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok((_, Report::Failed(_))) => *alive -= 1,
+                Ok((_, report)) if wanted(&report) => seen += 1,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     fn advance(&self, phase: Phase) {
@@ -270,6 +289,14 @@ fn cores_for(count: usize) -> Vec<usize> {
     let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).take(count).collect();
     if cores.len() < count { Vec::new() } else { cores }
+}
+
+/// A process without one of its shards serves some users and fails the others for ever: it flushes what the other
+/// shards hold and ends, so that its supervisor starts it anew.
+fn ask_process_to_stop() {
+    if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM) {
+        tracing::error!(%error, "the process could not ask itself to stop");
+    }
 }
 
 fn pin_to(core: Option<usize>) {

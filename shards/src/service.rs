@@ -34,7 +34,8 @@ pub struct Request {
     pub received: Instant,
 }
 
-/// An answer. Framing headers (`Content-Length`, `Transfer-Encoding`, `Connection`) are the connection's matter.
+/// An answer. Framing headers (`Content-Length`, `Transfer-Encoding`, `Connection`) and `Date` are the connection's
+/// matter.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,

@@ -1,15 +1,16 @@
 //! The life of one shard on its thread: make the service, listen, serve, drain, flush, end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use socket2::Socket;
 use tokio::sync::{Semaphore, mpsc as async_mpsc, watch};
 
 use crate::config::SocketLimits;
+use crate::date::DateText;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::rt;
 use crate::rt::net::Listener;
@@ -69,6 +70,7 @@ pub(crate) struct Shard<S: Service> {
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     write_buffers: RefCell<Vec<Vec<u8>>>,
     now: Cell<Instant>,
+    date: RefCell<DateText>,
     metrics: Metrics,
     index: usize,
     spare_metrics: ShardMetrics,
@@ -78,6 +80,16 @@ impl<S: Service> Shard<S> {
     /// The time of the last tick: enough for deadlines, and free.
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
+    }
+
+    /// The value of the `Date` header now.
+    pub(crate) fn date(&self) -> Ref<'_, DateText> {
+        self.date.borrow()
+    }
+
+    fn read_clocks(&self) {
+        self.now.set(Instant::now());
+        self.date.borrow_mut().update(SystemTime::now());
     }
 
     pub(crate) fn metrics(&self) -> &ShardMetrics {
@@ -117,6 +129,7 @@ pub(crate) async fn run<S: Service>(
         read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
         write_buffers: RefCell::default(),
         now: Cell::new(Instant::now()),
+        date: RefCell::default(),
         metrics,
         index,
         spare_metrics: ShardMetrics::default(),
@@ -159,6 +172,8 @@ async fn wait_phase(phase: &mut watch::Receiver<Phase>, wanted: impl Fn(Phase) -
 }
 
 fn listen<S: Service>(shard: &Rc<Shard<S>>, sockets: Vec<(Socket, Port)>) -> std::io::Result<Vec<Rc<Listener>>> {
+    // The making of the service may have taken a while.
+    shard.read_clocks();
     let mut listeners = Vec::with_capacity(sockets.len());
     for (socket, port) in sockets {
         socket.listen(BACKLOG)?;
@@ -219,7 +234,7 @@ async fn tick_all<S: Service>(shard: Rc<Shard<S>>) {
     let mut ticks: u32 = 0;
     loop {
         rt::sleep(TICK).await;
-        shard.now.set(Instant::now());
+        shard.read_clocks();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(SWEEP_TICKS) {
             shard.links.sweep(shard.now(), shard.metrics());

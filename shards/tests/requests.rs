@@ -14,6 +14,7 @@ fn a_connection_is_kept_alive_for_many_requests() {
             let answer = client.get("/hello");
             assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
             assert!(answer.head.contains("Connection: keep-alive"), "{}", answer.head);
+            assert!(answer.head.contains(" GMT\r\n") && answer.head.contains("\r\nDate: "), "{}", answer.head);
         }
         let requests: u64 = server.running.metrics().iter().map(|shard| shard.requests_total).sum();
         assert_eq!(requests, 50);
@@ -155,6 +156,11 @@ fn both_sides_can_end_the_connection_after_an_answer() {
     on_both_drivers(|server| {
         let mut client = server.client();
         assert!(client.get("/close").head.contains("Connection: close"));
+        assert!(client.is_closed());
+        // Requests behind the last answer are not answered, and do not destroy it.
+        let mut client = server.client();
+        client.send(&"GET /close HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5000));
+        assert_eq!(client.answer().text(), "bye");
         assert!(client.is_closed());
         let mut client = server.client();
         let answer = client.send("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").answer();

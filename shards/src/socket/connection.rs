@@ -142,7 +142,11 @@ impl<S: Service> Connection<S> {
         let to = ReplyTo::of(&head);
         let request = Request { head, body, peer: self.peer, port: self.port, received };
         let response = self.call(request).await;
-        self.reply(response, to).await
+        let after = self.reply(response, to).await;
+        if after == After::Close && self.has_unread_input() {
+            self.linger().await;
+        }
+        after
     }
 
     async fn call(&self, request: Request) -> Response {
@@ -249,6 +253,11 @@ impl<S: Service> Connection<S> {
             tracing::error!(%panic, "the answer to a refused request panicked");
             Response::new(why.status(), Body::Empty)
         })
+    }
+
+    /// Whether the client has sent more than is answered: closing now would reset the connection.
+    fn has_unread_input(&mut self) -> bool {
+        self.parser.buffered_bytes() > 0 || self.read_some().is_ok_and(|count| count > 0)
     }
 
     async fn linger(&mut self) {

@@ -57,7 +57,11 @@ impl<S: Service> Connection<S> {
             Body::Stream(_) => ReplyLength::Chunked,
         };
         let headers = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-        write_head(out, status, headers, length, keep_alive);
+        {
+            let date = self.shard.date();
+            let headers = std::iter::once(("Date", date.as_str())).chain(headers);
+            write_head(out, status, headers, length, keep_alive);
+        }
         if streams_to_close {
             remove_transfer_encoding(out);
         }

@@ -1,5 +1,6 @@
 //! A small service that shows every feature of the shards, and a blocking HTTP client that hides nothing.
 #![allow(dead_code, unreachable_pub)] // each test file is a crate of its own and uses a part
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::manual_async_fn)] // a failed helper is a failed test
 
 use std::future::Future;
 use std::io::{Read, Write};
