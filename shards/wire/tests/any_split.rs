@@ -1,4 +1,9 @@
 //! However the network cuts the input, the same events come out: requests (chunked, pipelined, malformed) and encodings.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests; clippy.toml covers test functions only"
+)]
 
 use std::io::Write;
 

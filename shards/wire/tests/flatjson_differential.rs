@@ -1,4 +1,10 @@
 //! The two ways of reading flatJSON against a third one written from the specification over `serde_json::Value`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests; clippy.toml covers test functions only"
+)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -142,7 +148,7 @@ fn reference_cell(cell: &Value, field: &Field) -> Result<Kept, String> {
 
 fn is_plain_decimal(text: &str) -> bool {
     let parts: Vec<&str> = text.split('.').collect();
-    parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c| ('0'..='9').contains(&c)))
+    parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c: char| c.is_ascii_digit()))
 }
 
 fn js_text(cell: &Value) -> String {

@@ -1,4 +1,5 @@
 //! The rules of spec 08 section 4 with their literal messages.
+#![allow(clippy::indexing_slicing, reason = "helpers of tests; clippy.toml covers test functions only")]
 
 use wire::flatjson::{CellKind, Cells, Field, FlatJsonError, Points, Schema, parse, parse_batch, parse_simple};
 

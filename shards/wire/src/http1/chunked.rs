@@ -57,15 +57,16 @@ impl Chunked {
     }
 
     fn size(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<bool, ProtocolError> {
-        // Checked before the line is complete: a size that is wrong already will not become right.
-        let digits = buffer.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        if digits > SIZE_DIGITS_MAX || (digits < buffer.len() && digits == 0) {
-            return Err(ProtocolError::ChunkSize);
-        }
-        match buffer.get(digits) {
-            Some(b';' | b'\r') | None => {}
-            Some(b'\n') => return Err(ProtocolError::BareLineBreak),
+        // Checked before the line is complete: a size that is wrong already will not become right. Only within the
+        // limit, so that the error is the same however the line was cut.
+        let reach = buffer.get(..limits.chunk_line_bytes_max).unwrap_or(buffer);
+        let digits = reach.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        match reach.get(digits) {
+            _ if digits > SIZE_DIGITS_MAX => return Err(ProtocolError::ChunkSize),
+            Some(b';' | b'\r') if digits > 0 => {}
+            Some(b'\n') if digits > 0 => return Err(ProtocolError::BareLineBreak),
             Some(_) => return Err(ProtocolError::ChunkSize),
+            None => {}
         }
         let too_long = ProtocolError::ChunkExtension;
         let Some(line) = line(buffer, limits.chunk_line_bytes_max, too_long)? else { return Ok(false) };

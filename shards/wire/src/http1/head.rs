@@ -2,7 +2,9 @@
 //!
 //! httparse splits the lines; what it tolerates and we do not (bare LF, folding, other targets) is checked here first.
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, BytesMut};
 use httparse::Status;
 use memchr::memchr;
 
@@ -66,12 +68,12 @@ struct Span {
 
 impl Head {
     /// `bytes` is a whole head with its final empty line, as found by [`HeadScan::find_end`].
-    pub(super) fn parse(bytes: &Bytes, limits: &Limits) -> Result<Self, ProtocolError> {
+    pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, ProtocolError> {
         let text = decode_text(bytes)?;
         check_version(&text)?;
-        let mut slots = [httparse::EMPTY_HEADER; HEADER_SLOTS];
-        let mut request = httparse::Request::new(&mut slots);
-        match request.parse(text.as_bytes()).map_err(from_httparse)? {
+        let mut slots = [const { MaybeUninit::uninit() }; HEADER_SLOTS];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(text.as_bytes(), &mut slots).map_err(from_httparse)? {
             Status::Complete(length) if length == text.len() => {}
             // The scan found the end where httparse does not: refuse instead of guessing.
             _ => return Err(ProtocolError::RequestLine),
@@ -81,7 +83,7 @@ impl Head {
         };
         let lines = lines_of(request.headers, &text)?;
         let method = Method::from_token(method);
-        let (target, minor_version) = (span_of(&text, target.as_bytes())?, minor_version);
+        let target = span_of(&text, target.as_bytes())?;
         if lines.len() > limits.header_count_max {
             return Err(ProtocolError::TooManyHeaders);
         }
@@ -249,7 +251,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// UTF-8, or Latin-1 header lines under an UTF-8 request line.
-fn decode_text(bytes: &Bytes) -> Result<String, ProtocolError> {
+fn decode_text(bytes: &[u8]) -> Result<String, ProtocolError> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Ok(text.to_owned());
     }

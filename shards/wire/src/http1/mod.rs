@@ -21,7 +21,7 @@ pub use chunked::EXTENSION_BYTES_MAX;
 pub use error::ProtocolError;
 pub use head::{HEADER_SLOTS, Head, Headers, Method};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use chunked::{Chunked, Step};
 use head::HeadScan;
 
@@ -141,7 +141,11 @@ impl Parser {
         let State::Head(scan) = &mut self.state else { return Ok(None) };
         scan.skip_empty_lines(&mut self.buffer)?;
         let Some(head_bytes) = scan.find_end(&self.buffer, &self.limits)? else { return Ok(None) };
-        let head = Head::parse(&take(&mut self.buffer, head_bytes), &self.limits)?;
+        let head = Head::parse(self.buffer.get(..head_bytes).unwrap_or_default(), &self.limits)?;
+        self.buffer.advance(head_bytes);
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
         self.state = match head.body {
             BodyLength::None => State::Fixed { left: 0 },
             BodyLength::Length(left) => State::Fixed { left },
