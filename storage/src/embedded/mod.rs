@@ -14,7 +14,7 @@ mod users;
 mod write;
 mod writer;
 
-pub use integrity::{Seal, Seals};
+pub use integrity::Seals;
 pub use lane::{Job, Lane, LaneFull, ThreadLane};
 
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub struct EmbeddedConfig {
     pub slots: u16,
     /// Shared by all connections of all slots.
     pub cache_bytes: u64,
-    /// What computes `integrity`; nothing when it is off.
+    /// With what `integrity` is computed.
     pub seals: Seals,
     pub deletion_mode: DeletionMode,
     /// Keep former states of events (Pryv: `versioning.forceKeepHistory`).
@@ -216,7 +216,7 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn make_folder(folder: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_folder(folder: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)

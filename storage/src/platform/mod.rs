@@ -1,5 +1,9 @@
 //! The contract of the platform directory: who lives where, and what must be unique on the platform.
 
+mod embedded;
+
+pub use embedded::EmbeddedPlatform;
+
 use model::{SlotId, UserEntry, UserId};
 use serde_json::Value;
 
