@@ -103,11 +103,16 @@ pub(crate) enum ShardRuntime {
 }
 
 impl ShardRuntime {
-    /// Builds a runtime on a ring of its own.
+    /// Builds a runtime on a ring of its own, on the thread that will use it.
     pub(crate) fn ring() -> Result<Self, EpollCause> {
         let mut cause = EpollCause::NotInKernel;
         for entries in RING_ENTRIES {
-            match RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).enable_timer().build() {
+            // Kernels before 6.0 know no cooperative rings and answer EINVAL.
+            let built = build_ring(entries, true).or_else(|error| match error.raw_os_error() {
+                Some(libc::EINVAL) => build_ring(entries, false),
+                _ => Err(error),
+            });
+            match built {
                 Ok(runtime) => return Ok(Self::Ring(runtime)),
                 Err(error) => cause = EpollCause::of(&error),
             }
@@ -131,6 +136,16 @@ impl ShardRuntime {
             Self::Epoll(runtime) => runtime.block_on(future),
         }
     }
+}
+
+/// `cooperative`: completions wait for the next system call of this thread instead of interrupting it, and only this
+/// thread submits. Measured with a trivial GET: 85 k requests per CPU-second without, 116-146 k with (epoll 118-136 k).
+fn build_ring(entries: u32, cooperative: bool) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+    let mut setup = io_uring::IoUring::builder();
+    if cooperative {
+        setup.setup_coop_taskrun().setup_single_issuer();
+    }
+    RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(setup).enable_timer().build()
 }
 
 #[cfg(test)]
