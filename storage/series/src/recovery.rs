@@ -7,7 +7,7 @@ use crate::codec::CodecError;
 use crate::disk::{Disk, DiskError, Op};
 use crate::log::file::{FileName, TEMPORARY_SUFFIX};
 use crate::log::frame::{entries, points_of};
-use crate::log::reader::LogReader;
+use crate::log::reader::{LogReader, previous_end_of};
 use crate::ring::{Chunk, Frozen, Ring};
 use crate::segment::SegmentError;
 use crate::segment::catalog::Catalog;
@@ -72,10 +72,14 @@ pub fn recover(
     let mut replay =
         Replay { catalog, alive, options, ring: Ring::default(), sequence: 0, report: RecoveryReport::default() };
     let mut before: Option<FileEnd> = None;
-    for name in &names {
-        let path = name.path(log_dir);
-        before = before.filter(|end| end.name.epoch == name.epoch && end.name.chain == name.chain);
-        before = replay.file(*name, &path, before, disk)?;
+    for (position, name) in names.iter().enumerate() {
+        let next = names.get(position + 1).filter(|next| next.follows(name));
+        let limit = match next {
+            Some(next) => previous_end_of(&next.path(log_dir), *next, disk)?,
+            None => None,
+        };
+        before = before.filter(|end| end.name.is_of_chain(name));
+        before = Some(replay.file(*name, &name.path(log_dir), before, limit, disk)?);
     }
     replay.flush(disk)?;
     for name in &names {
@@ -109,12 +113,9 @@ struct Replay<'a> {
     report: RecoveryReport,
 }
 
-/// Where the frames of a file ended, for the judgement of the file after it.
+/// Where a chain's file before ended.
 struct FileEnd {
     name: FileName,
-    path: PathBuf,
-    /// `None` when that is not known, the header being damaged.
-    end: Option<u64>,
     sequence_last: u64,
 }
 
@@ -124,30 +125,20 @@ impl Replay<'_> {
         name: FileName,
         path: &Path,
         before: Option<FileEnd>,
+        limit: Option<u64>,
         disk: &mut dyn Disk,
-    ) -> Result<Option<FileEnd>, RecoveryError> {
+    ) -> Result<FileEnd, RecoveryError> {
         self.report.log_files += 1;
-        let sequence_before = before.as_ref().map_or(0, |before| before.sequence_last);
-        if before.as_ref().is_some_and(|before| before.name.number + 1 != name.number) {
+        if before.as_ref().is_some_and(|before| !name.follows(&before.name)) {
             self.refuse_or_note(RecoveryError::FileMissing { file: path.to_owned() }, path, 0)?;
         }
-        let Some(mut reader) = LogReader::open(path, name, sequence_before, disk)? else {
+        let sequence_before = before.map_or(0, |before| before.sequence_last);
+        let Some(mut reader) = LogReader::open(path, name, sequence_before, limit, disk)? else {
             self.damaged(path, 0)?;
-            return Ok(Some(FileEnd { name, path: path.to_owned(), end: None, sequence_last: sequence_before }));
+            return Ok(FileEnd { name, sequence_last: sequence_before });
         };
-        if let Some(FileEnd { name: previous, path: previous_path, end: Some(end), .. }) = &before
-            && previous.number + 1 == name.number
-            && *end != reader.previous_end()
-        {
-            self.damaged(previous_path, *end)?;
-        }
         self.frames(path, &mut reader, disk)?;
-        Ok(Some(FileEnd {
-            name,
-            path: path.to_owned(),
-            end: Some(reader.end()),
-            sequence_last: reader.sequence_last(),
-        }))
+        Ok(FileEnd { name, sequence_last: reader.sequence_last() })
     }
 
     fn frames(&mut self, path: &Path, reader: &mut LogReader, disk: &mut dyn Disk) -> Result<(), RecoveryError> {
@@ -162,7 +153,7 @@ impl Replay<'_> {
                     self.flush(disk)?;
                 }
             }
-            if reader.damage_before(disk)?.is_none() {
+            if !reader.is_damaged_here(disk)? {
                 return Ok(());
             }
             self.damaged(path, reader.end())?;

@@ -10,7 +10,8 @@
 //!     32      8  file id, random: seeds the checksums of all frames
 //!     40      8  previous end: where the frames of the file before (number - 1) end; all of them were synced
 //!     48      4  chain
-//!     52     12  zero
+//!     52      4  zero
+//!     56      8  length of the file, preallocated: a shorter one was cut off
 //!     64         frames; behind the last one the zeroes of the preallocation
 //! ```
 //! A file is made under a temporary name, preallocated, synced and only then renamed: a file of the final name has a
@@ -44,7 +45,8 @@ pub(crate) struct FileHeader {
     file_id: U64,
     previous_end: U64,
     chain: U32,
-    zero: [u8; 12],
+    zero: [u8; 4],
+    length: U64,
 }
 
 impl FileName {
@@ -56,13 +58,22 @@ impl FileName {
         parts.next().is_none().then_some(Self { epoch, chain, number })
     }
 
+    pub(crate) fn is_of_chain(&self, other: &Self) -> bool {
+        self.epoch == other.epoch && self.chain == other.chain
+    }
+
+    /// The next file of the same chain.
+    pub(crate) fn follows(&self, before: &Self) -> bool {
+        self.is_of_chain(before) && self.number == before.number + 1
+    }
+
     pub fn path(&self, dir: &Path) -> PathBuf {
         dir.join(format!("e{:010}-c{:02}-n{:06}.log", self.epoch, self.chain, self.number))
     }
 }
 
 impl FileHeader {
-    pub(crate) fn new(name: FileName, file_id: u64, previous_end: u64) -> Self {
+    pub(crate) fn new(name: FileName, file_id: u64, previous_end: u64, length: u64) -> Self {
         let mut header = Self {
             magic: MAGIC,
             version: VERSION.into(),
@@ -72,7 +83,8 @@ impl FileHeader {
             file_id: file_id.into(),
             previous_end: previous_end.into(),
             chain: name.chain.into(),
-            zero: [0; 12],
+            zero: [0; 4],
+            length: length.into(),
         };
         header.checksum = header.expected_checksum().into();
         header
@@ -98,6 +110,10 @@ impl FileHeader {
         self.previous_end.get()
     }
 
+    pub(crate) fn length(&self) -> u64 {
+        self.length.get()
+    }
+
     fn expected_checksum(&self) -> u32 {
         crc32c::crc32c(self.as_bytes().get(16..).unwrap_or_default())
     }
@@ -120,7 +136,7 @@ mod tests {
     #[test]
     fn a_header_of_another_name_or_with_any_flipped_bit_is_refused() {
         let name = FileName { epoch: 7, chain: 3, number: 9 };
-        let header = FileHeader::new(name, 0xfeed, 640);
+        let header = FileHeader::new(name, 0xfeed, 640, 1 << 20);
         assert!(FileHeader::read(header.as_bytes(), name).is_some());
         assert!(FileHeader::read(header.as_bytes(), FileName { number: 8, ..name }).is_none());
         for bit in 0..HEADER_BYTES * 8 {

@@ -12,7 +12,8 @@ pub(crate) struct LogReader {
     name: FileName,
     window: Window,
     seed: u32,
-    previous_end: u64,
+    /// Where the frames end, if the file after this one says so; what is behind was refused, or is damage.
+    limit: Option<u64>,
     /// Behind the last valid frame.
     end: u64,
     sequence_last: u64,
@@ -24,31 +25,27 @@ pub(crate) struct Frame<'a> {
 }
 
 impl LogReader {
-    /// `Ok(None)`: the header is damaged. `sequence_before` is the last sequence of the chain's file before.
+    /// `Ok(None)`: the header is damaged, or the file was cut off. `sequence_before` is the last sequence of the
+    /// chain's file before, `limit` what the file after it says of its end.
     pub(crate) fn open(
         path: &Path,
         name: FileName,
         sequence_before: u64,
+        limit: Option<u64>,
         disk: &mut dyn Disk,
     ) -> Result<Option<Self>, DiskError> {
-        let length = disk.length(path)?;
-        let mut window = Window { path: path.to_owned(), length, start: 0, bytes: Vec::new() };
-        let bytes = window.get(0, HEADER_BYTES, disk)?;
-        let Some(header) = FileHeader::read(bytes.unwrap_or_default(), name) else { return Ok(None) };
+        let mut window = Window::open(path, disk)?;
+        let Some(header) = window.header(name, disk)? else { return Ok(None) };
         let end = u64::try_from(HEADER_BYTES).expect("64 fits");
-        Ok(Some(Self {
-            name,
-            window,
-            seed: seed_of(header.file_id()),
-            previous_end: header.previous_end(),
-            end,
-            sequence_last: sequence_before,
-        }))
+        Ok(Some(Self { name, window, seed: seed_of(header.file_id()), limit, end, sequence_last: sequence_before }))
     }
 
     /// The next frame; `None` at the tail.
     pub(crate) fn next(&mut self, disk: &mut dyn Disk) -> Result<Option<Frame<'_>>, DiskError> {
         let offset = self.end;
+        if self.limit.is_some_and(|limit| offset >= limit) {
+            return Ok(None);
+        }
         let Some(header) = self.header_at(offset, disk)? else { return Ok(None) };
         let Ok(body_bytes) = usize::try_from(header.body_bytes()) else { return Ok(None) };
         if header.frame_bytes() > self.window.length - offset {
@@ -63,17 +60,20 @@ impl LogReader {
         Ok(Some(Frame { offset, body }))
     }
 
-    /// Asked at the tail: does a later frame of this file say that the bytes here had been synced? Then they were
-    /// acknowledged and are broken now. Gives the offset of that later frame.
-    pub(crate) fn damage_before(&mut self, disk: &mut dyn Disk) -> Result<Option<u64>, DiskError> {
+    /// Asked at the tail: had the bytes here been synced? Then they were acknowledged and are broken now. The file
+    /// after this one knows, or a later frame of this file.
+    pub(crate) fn is_damaged_here(&mut self, disk: &mut dyn Disk) -> Result<bool, DiskError> {
+        if let Some(limit) = self.limit {
+            return Ok(self.end < limit);
+        }
         let mut later = self.end;
         while let Some((offset, header)) = self.find_frame(later, disk)? {
             if header.synced() > self.end {
-                return Ok(Some(offset));
+                return Ok(true);
             }
             later = offset + frame::ALIGNMENT;
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Salvage: goes on at the next frame that is intact from header to end, if there is one.
@@ -91,10 +91,6 @@ impl LogReader {
             from = offset + frame::ALIGNMENT;
         }
         Ok(false)
-    }
-
-    pub(crate) fn previous_end(&self) -> u64 {
-        self.previous_end
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -136,6 +132,12 @@ impl LogReader {
     }
 }
 
+/// Where the file before `name` ends, as `name` says. `None`: its header is damaged.
+pub(crate) fn previous_end_of(path: &Path, name: FileName, disk: &mut dyn Disk) -> Result<Option<u64>, DiskError> {
+    let header = Window::open(path, disk)?.header(name, disk)?;
+    Ok(header.map(|header| header.previous_end()))
+}
+
 fn frame_header_bytes() -> u64 {
     u64::try_from(frame::HEADER_BYTES).expect("48 fits")
 }
@@ -149,6 +151,17 @@ struct Window {
 }
 
 impl Window {
+    fn open(path: &Path, disk: &mut dyn Disk) -> Result<Self, DiskError> {
+        Ok(Self { path: path.to_owned(), length: disk.length(path)?, start: 0, bytes: Vec::new() })
+    }
+
+    /// The file's header, unless it is damaged or says that the file was longer.
+    fn header(&mut self, name: FileName, disk: &mut dyn Disk) -> Result<Option<FileHeader>, DiskError> {
+        let length = self.length;
+        let bytes = self.get(0, HEADER_BYTES, disk)?.unwrap_or_default();
+        Ok(FileHeader::read(bytes, name).filter(|header| header.length() <= length))
+    }
+
     /// `None` when the file ends before.
     fn get(&mut self, offset: u64, bytes: usize, disk: &mut dyn Disk) -> Result<Option<&[u8]>, DiskError> {
         Ok(self.rest(offset, bytes, disk)?.and_then(|rest| rest.get(..bytes)))

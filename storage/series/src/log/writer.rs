@@ -251,9 +251,9 @@ impl LogWriter {
         let LogOptions { epoch, chain, file_bytes, .. } = self.options;
         let name = FileName { epoch, chain, number: self.number_last + 1 };
         let file_id = (self.options.next_file_id)();
-        let header = FileHeader::new(name, file_id, previous_end);
         let header_bytes = u64::try_from(HEADER_BYTES).expect("64 fits");
         let length = file_bytes.max(header_bytes + first_bytes);
+        let header = FileHeader::new(name, file_id, previous_end, length);
         let path = name.path(&self.options.dir);
         let temporary = self.options.dir.join(format!("{}{TEMPORARY_SUFFIX}", file_name(&path)));
         let prepared = disk
