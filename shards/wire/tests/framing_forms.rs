@@ -350,3 +350,25 @@ fn head(text: &str) -> wire::http1::Head {
         other => panic!("{text:?} gave {other:?}"),
     }
 }
+
+#[test]
+fn an_error_names_what_is_wrong() {
+    for (input, expected) in [
+        ("\x16\x03\x01", ProtocolError::NotHttp),
+        ("GET / HTTP/1.1\r\nA: 1\r\n b\r\n\r\n", ProtocolError::FoldedHeader),
+        ("GET / HTTP/1.1\r\n A: 1\r\n\r\n", ProtocolError::FoldedHeader),
+        ("GET / HTTP/1.1\r\nA : 1\r\n\r\n", ProtocolError::HeaderName),
+        ("GET / HTTP/1.1\r\nA: \x01\r\n\r\n", ProtocolError::HeaderValue),
+        ("GET / HTTP/1.1\r\nA: 1\n", ProtocolError::BareLineBreak),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", ProtocolError::Host),
+        ("GET  / HTTP/1.1\r\n\r\n", ProtocolError::RequestLine),
+        ("GET x HTTP/1.1\r\n\r\n", ProtocolError::Target),
+        ("GET / HTTP/1.1\r\nContent-Length: a\r\n\r\n", ProtocolError::ContentLength),
+        ("GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", ProtocolError::TransferEncoding),
+        ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", ProtocolError::LengthAndEncoding),
+    ] {
+        let mut parser = Parser::new(Limits::default());
+        parser.feed(input.as_bytes());
+        assert_eq!(parser.next(), Err(expected), "{input:?}");
+    }
+}
