@@ -42,7 +42,7 @@ fn recovered(disk: &MemoryDisk, salvage: bool) -> Result<(Vec<i64>, RecoveryRepo
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_flipped_bit_is_damage_or_the_tail_and_salvage_keeps_all_other_posts(
@@ -128,7 +128,8 @@ fn file_with_id(file_id: u64, posts: i64) -> (MemoryDisk, PathBuf, Vec<u8>) {
     let options = LogOptions { dir: LOG.into(), epoch: 1, chain: 0, file_bytes: 8192, next_file_id };
     let mut writer = LogWriter::new(options);
     for time in 0..posts {
-        let (_, group) = ingest.append(vec![(may_write(key(0)), numbers(&[(time, time as f64)]))]).unwrap();
+        let (_, group) =
+            ingest.append(vec![(may_write(key(time as u64 % 2)), numbers(&[(time, time as f64)]))]).unwrap();
         writer.push(group);
     }
     writer.step(&mut disk);
