@@ -46,6 +46,29 @@ pub struct StreamClause {
     pub not: Vec<String>,
 }
 
+impl StreamFilter {
+    /// Whether an event in these streams passes.
+    pub fn matches(&self, stream_ids: &[String]) -> bool {
+        match self {
+            Self::All { not } => !one_of(stream_ids, not),
+            Self::Any(clauses) => clauses.iter().any(|clause| clause.matches(stream_ids)),
+            Self::Nothing => false,
+        }
+    }
+}
+
+impl StreamClause {
+    pub fn matches(&self, stream_ids: &[String]) -> bool {
+        one_of(stream_ids, &self.any)
+            && self.all.iter().all(|ids| one_of(stream_ids, ids))
+            && !one_of(stream_ids, &self.not)
+    }
+}
+
+fn one_of(stream_ids: &[String], ids: &[String]) -> bool {
+    stream_ids.iter().any(|id| ids.contains(id))
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeFilter {
     Exact(String),
