@@ -5,6 +5,10 @@ use serde_json::{Map, Value};
 use crate::permission::reserved::{FORBIDDEN_CHARACTERS, Store};
 use crate::query::{Condition, Test, TypeFilter};
 
+/// Each query, and each id of an `all`, costs a walk over the tree of streams.
+pub const STREAM_QUERIES_MAX: usize = 100;
+pub const STREAM_ALL_IDS_MAX: usize = 100;
+
 pub const CONDITIONS_MAX: usize = 10;
 pub const CONDITION_VALUES_MAX: usize = 100;
 
@@ -108,7 +112,15 @@ fn queries_of(value: &Value) -> Result<Vec<StreamQuery>, QueryProblem> {
     if id_count > 0 {
         return Err("streams queries and streamIds cannot be mixed".to_owned().into());
     }
-    items.iter().map(query_of).collect()
+    if items.len() > STREAM_QUERIES_MAX {
+        return Err(format!("{} stream queries, the maximum is {STREAM_QUERIES_MAX}", items.len()).into());
+    }
+    let queries = items.iter().map(query_of).collect::<Result<Vec<_>, _>>()?;
+    let all_count: usize = queries.iter().map(|query| query.all.len()).sum();
+    if all_count > STREAM_ALL_IDS_MAX {
+        return Err(format!("{all_count} streamIds in 'all', the maximum is {STREAM_ALL_IDS_MAX}").into());
+    }
+    Ok(queries)
 }
 
 fn group_by_store<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Vec<StreamQuery>, QueryProblem> {

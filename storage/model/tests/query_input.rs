@@ -148,3 +148,16 @@ fn conditions_compare_strictly_by_json_type() {
     let root = conditions(json!([{"path": "$", "gte": 70}])).unwrap();
     assert!(matches(&root[0], Some(&json!(71))) && !matches(&root[0], None));
 }
+
+#[test]
+fn the_number_of_queries_and_of_their_conditions_is_bounded() {
+    let queries: Vec<Value> = (0..101).map(|_| json!({"any": ["A"]})).collect();
+    let ids: Vec<String> = (0..101).map(|n| format!("s{n}")).collect();
+    for (sent, fragment) in
+        [(json!(queries), "the maximum is 100"), (json!({"any": ["A"], "all": ids}), "the maximum is 100")]
+    {
+        let error = parse_streams(&sent, true).unwrap_err();
+        assert!(error.to_string().contains(fragment), "{error}");
+    }
+    assert!(parse_streams(&json!(ids), true).is_ok(), "plain ids are one query");
+}

@@ -1,7 +1,7 @@
 //! Which events a query may see: the named streams checked, expanded over the tree, and stripped of
 //! what is masked (Pryv: events.get, `streams`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::account_streams::ACCOUNT_ROOT;
 use super::caller::{Caller, Refused};
@@ -81,12 +81,10 @@ impl Plan {
         };
         let filter = self.everything.map_or_else(|| some(self.local), |not| StreamFilter::All { not });
         let audit = self.whole_audit.map_or_else(|| some(self.audit), |not| StreamFilter::All { not });
-        let mut ids = self.scope;
-        let mut seen = HashSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
+        let mut ids = without_repeats(self.scope);
         let total = ids.len();
         ids.truncate(SCOPE_IDS_MAX);
-        (filter, Scope { ids, total, account: self.account, audit })
+        (filter, Scope { ids, total, account: without_repeats(self.account), audit })
     }
 }
 
@@ -124,8 +122,8 @@ impl View<'_> {
     }
 
     fn add_local(&self, query: &StreamQuery, plan: &mut Plan) {
-        let any = query.any.iter().flat_map(|id| self.expand(id, &query.not));
-        if let Some(clause) = self.clause(any.collect(), query, self.hidden_always()) {
+        let any = self.expand(texts(&query.any), &query.not);
+        if let Some(clause) = self.clause(any, query, self.hidden_always()) {
             plan.scope.extend_from_slice(&clause.any);
             plan.local.push(clause);
         }
@@ -139,14 +137,14 @@ impl View<'_> {
         hidden.push(EMAILS_ROOT.to_owned());
         hidden.extend(self.ids_under(SHARED_SECRETS_ROOT));
         if sees_all && alone && (self.state != TrashState::Default || self.caller.tree.trashed_count() == 0) {
-            hidden.extend(query.not.iter().flat_map(|id| self.expand(id, &[])));
+            hidden.extend(self.expand(texts(&query.not), &[]));
             plan.everything = Some(sorted(hidden));
             plan.scope.push("*".into());
             return;
         }
         let any = match sees_all {
-            true => self.visible_roots().flat_map(|id| self.expand(id, &query.not)).collect(),
-            false => self.readable_entries().flat_map(|id| self.expand(id, &query.not)).collect(),
+            true => self.expand(self.visible_roots(), &query.not),
+            false => self.expand(self.readable_entries(), &query.not),
         };
         if let Some(clause) = self.clause(any, query, hidden) {
             if sees_all {
@@ -161,48 +159,52 @@ impl View<'_> {
     /// `None` if no event can match.
     fn clause(&self, any: Vec<String>, query: &StreamQuery, hidden: Vec<String>) -> Option<StreamClause> {
         let masked: HashSet<&str> = hidden.iter().map(String::as_str).collect();
-        let mut seen = HashSet::new();
-        let any: Vec<String> =
-            any.into_iter().filter(|id| !masked.contains(id.as_str()) && seen.insert(id.clone())).collect();
+        let any = any.into_iter().filter(|id| !masked.contains(id.as_str())).collect();
+        let any: Vec<String> = without_repeats(any);
         // An unknown id in `all` is dropped with its condition, as the reference does.
         let known = |id: &&String| self.exists(split_suffix(id).0);
-        let all: Vec<Vec<String>> = query.all.iter().filter(known).map(|id| self.expand(id, &[])).collect();
+        let all: Vec<Vec<String>> = query.all.iter().filter(known).map(|id| self.expand([id.as_str()], &[])).collect();
         if any.is_empty() || all.iter().any(Vec::is_empty) {
             return None;
         }
         // `not` leaves out what `any` names, so a named child survives the exclusion of its parent.
         let named: &[String] = if query.is_wildcard() { &[] } else { &query.any };
-        let excluded = query.not.iter().flat_map(|id| self.expand(id, named)).collect::<Vec<_>>();
-        drop(masked);
+        let excluded = self.expand(texts(&query.not), named);
         Some(StreamClause { any, all, not: sorted(hidden.into_iter().chain(excluded).collect()) })
     }
 
-    /// The stream and its descendants, without the sub-trees named in `but`, and without trash unless asked for.
-    fn expand(&self, id: &str, but: &[String]) -> Vec<String> {
-        let (id, with_descendants) = split_suffix(id);
-        let excluded = |id: &str| but.iter().map(|other| split_suffix(other)).find(|(other, _)| *other == id);
-        let choose = |stream: &Stream| {
-            if stream.trashed && self.state == TrashState::Default {
-                return Descend::Prune;
-            }
-            match excluded(&stream.id) {
-                Some((_, true)) => Descend::Prune,
-                Some((_, false)) => Descend::Skip,
-                None => Descend::Take,
-            }
-        };
-        match self.caller.tree.get(id) {
-            None if excluded(id).is_some() => Vec::new(),
-            None => vec![id.to_owned()],
-            Some(stream) if !with_descendants => {
-                if choose(stream) == Descend::Take {
-                    vec![id.to_owned()]
-                } else {
-                    Vec::new()
-                }
-            }
-            Some(_) => self.caller.tree.walk(id, choose).into_iter().map(|stream| stream.id.clone()).collect(),
+    /// The streams and their descendants, without the sub-trees named in `but`, and without trash unless asked for.
+    fn expand<'i>(&self, ids: impl IntoIterator<Item = &'i str>, but: &[String]) -> Vec<String> {
+        let mut excluded: HashMap<&str, bool> = HashMap::new();
+        for (id, whole) in but.iter().map(|id| split_suffix(id)) {
+            *excluded.entry(id).or_default() |= whole;
         }
+        let choose = |stream: &Stream| match excluded.get(stream.id.as_str()) {
+            _ if stream.trashed && self.state == TrashState::Default => Descend::Prune,
+            Some(true) => Descend::Prune,
+            Some(false) => Descend::Skip,
+            None => Descend::Take,
+        };
+        // Each sub-tree is walked once, however many of its streams are named.
+        let mut walked: HashSet<&str> = HashSet::new();
+        let mut expanded = Vec::new();
+        for (id, with_descendants) in ids.into_iter().map(split_suffix) {
+            match self.caller.tree.get(id) {
+                None if excluded.contains_key(id) => {}
+                None => expanded.push(id.to_owned()),
+                Some(stream) if with_descendants => {
+                    let mut once = |stream: &Stream| match self.caller.tree.get(&stream.id) {
+                        Some(own) if !walked.insert(&own.id) => Descend::Prune,
+                        _ => choose(stream),
+                    };
+                    expanded
+                        .extend(self.caller.tree.walk(&stream.id, &mut once).iter().map(|stream| stream.id.clone()));
+                }
+                Some(stream) if choose(stream) == Descend::Take => expanded.push(id.to_owned()),
+                Some(_) => {}
+            }
+        }
+        expanded
     }
 
     fn visible_roots(&self) -> impl Iterator<Item = &str> {
@@ -322,6 +324,16 @@ fn add_audit(query: &StreamQuery, plan: &mut Plan) {
         Some(first) if whole_store => plan.audit.push(StreamClause { any: first.clone(), all, not }),
         _ => plan.audit.push(StreamClause { any, all, not }),
     }
+}
+
+fn without_repeats(mut ids: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids
+}
+
+fn texts(ids: &[String]) -> impl Iterator<Item = &str> {
+    ids.iter().map(String::as_str)
 }
 
 fn sorted(mut ids: Vec<String>) -> Vec<String> {
