@@ -35,6 +35,11 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time on top of the drain for its own steps.
 const DRAIN_SLACK: Duration = Duration::from_secs(3);
 
+/// Time for a port in use to become free. The kernel takes a killed process's rings down some time after its end, and
+/// with them its listeners: without patience every second restart after a `kill -9` failed (measured).
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+const PORT_RETRY: Duration = Duration::from_millis(10);
+
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -91,7 +96,7 @@ pub fn run<S: Service>(
             let failed = reports.clone();
             let life = AssertUnwindSafe(move || {
                 pin_to(core);
-                let (mut runtime, driver) = build_runtime(choice, &rings, &decision)?;
+                let (mut runtime, driver) = build_runtime(choice, count, &rings, &decision)?;
                 let handle = ShardHandle { index, count, mailboxes, pool, metrics, driver, addresses };
                 let parts = ShardParts { handle, limits, sockets, mail, phase, reports };
                 runtime.block_on(shard::run::<S>(parts, factory.as_ref()));
@@ -214,11 +219,12 @@ impl Starting {
 /// Builds the runtime of a shard: its ring first when that is asked for, epoll when any shard could not build its own.
 fn build_runtime(
     choice: DriverChoice,
+    shard_count: usize,
     rings: &mpsc::Sender<Result<(), EpollCause>>,
     decision: &mpsc::Receiver<Driver>,
 ) -> Result<(ShardRuntime, Driver), String> {
     let ring = match choice {
-        DriverChoice::Auto => ShardRuntime::ring(),
+        DriverChoice::Auto => ShardRuntime::ring(shard_count),
         DriverChoice::Epoll => Err(EpollCause::Asked),
     };
     let (ring, tried) = match ring {
@@ -274,14 +280,26 @@ fn bind_for_all(
         io::ErrorKind::AddrInUse => StartError::PortTaken { address },
         _ => StartError::Bind { address, source },
     };
-    // Without SO_REUSEPORT first: with it, a second server of the same user would silently share the port.
-    let probe = bind(address, false).map_err(failed)?;
+    let probe = bind_alone(address).map_err(failed)?;
     let bound = probe.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
     drop(probe);
     for of_shard in sockets {
         of_shard.push((bind(bound, true).map_err(failed)?, port));
     }
     Ok(bound)
+}
+
+/// Binds without SO_REUSEPORT: with it, a second server of the same user would silently share the port.
+fn bind_alone(address: SocketAddr) -> io::Result<Socket> {
+    let patient_until = Instant::now() + PORT_PATIENCE;
+    loop {
+        match bind(address, false) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < patient_until => {
+                std::thread::sleep(PORT_RETRY);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// One core for each shard out of those this process may use; none when they do not suffice.

@@ -10,6 +10,8 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder, time::TimeDri
 
 /// Entries of a shard's ring, tried in this order: 105 KiB, then 28 KiB of locked memory each.
 const RING_ENTRIES: [u32; 2] = [1024, 256];
+/// Locked memory that a large ring takes, rounded up.
+const LARGE_RING_BYTES: u64 = 128 * 1024;
 /// Events that one epoll call returns.
 const EPOLL_EVENTS: u32 = 1024;
 const SYSCTL_PATH: &str = "/proc/sys/kernel/io_uring_disabled";
@@ -104,9 +106,9 @@ pub(crate) enum ShardRuntime {
 
 impl ShardRuntime {
     /// Builds a runtime on a ring of its own, on the thread that will use it.
-    pub(crate) fn ring() -> Result<Self, EpollCause> {
+    pub(crate) fn ring(shard_count: usize) -> Result<Self, EpollCause> {
         let mut cause = EpollCause::NotInKernel;
-        for entries in RING_ENTRIES {
+        for entries in RING_ENTRIES.into_iter().skip(usize::from(!has_room_for_large_rings(shard_count))) {
             // Kernels before 6.0 know no cooperative rings and answer EINVAL.
             let built = build_ring(entries, true).or_else(|error| match error.raw_os_error() {
                 Some(libc::EINVAL) => build_ring(entries, false),
@@ -136,6 +138,14 @@ impl ShardRuntime {
             Self::Epoll(runtime) => runtime.block_on(future),
         }
     }
+}
+
+/// Whether the memlock limit leaves room for large rings on all shards: else the first shards would take what the last
+/// ones need. A process with CAP_IPC_LOCK is not bound by the limit, but small rings do as well.
+fn has_room_for_large_rings(shard_count: usize) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    let needed = LARGE_RING_BYTES.saturating_mul(u64::try_from(shard_count).unwrap_or(u64::MAX));
+    limit.is_none_or(|limit| limit >= needed)
 }
 
 /// `cooperative`: completions wait for the next system call of this thread instead of interrupting it, and only this
