@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use rustix::thread::{CapabilitySet, capability_is_in_bounding_set, remove_capability_from_bounding_set};
 
 use super::profile;
 use crate::error::{CiError, Result};
@@ -61,6 +61,10 @@ pub(crate) fn become_confined(arguments: &[String]) -> Result<Infallible> {
 /// From the bounding set: at the exec, root keeps only what is left in it.
 fn drop_capabilities() -> Result<()> {
     for capability in CapabilitySet::all().difference(DOCKER_CAPABILITIES).iter() {
+        // A name newer than the kernel is not in the set, and asking for it is an error.
+        if !capability_is_in_bounding_set(capability).unwrap_or(false) {
+            continue;
+        }
         remove_capability_from_bounding_set(capability).map_err(|error| system("drop a capability", error))?;
     }
     Ok(())

@@ -65,9 +65,11 @@ pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
     findings
 }
 
-pub(super) fn undocumented(packages: &[Package]) -> Result<Vec<Finding>> {
-    let text = tools::read_text(&tools::root().join(DEPENDENCIES_DOCUMENT))?;
-    Ok(not_named_in(&text, packages))
+pub(super) fn undocumented(packages: &[Package]) -> Vec<Finding> {
+    match tools::read_text(&tools::root().join(DEPENDENCIES_DOCUMENT)) {
+        Ok(text) => not_named_in(&text, packages),
+        Err(error) => vec![Finding::new(DEPENDENCIES_DOCUMENT, error.to_string())],
+    }
 }
 
 fn not_named_in(text: &str, packages: &[Package]) -> Vec<Finding> {
