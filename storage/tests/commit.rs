@@ -192,3 +192,36 @@ fn a_closed_store_says_so() {
     home.store.close();
     assert!(matches!(home.read("u1", Read::Space), Err(StoreError::Unavailable(_))));
 }
+
+#[test]
+fn a_grant_of_an_older_space_is_stale_and_writes_nothing() {
+    let home = Home::new();
+    home.create_user("u1");
+    home.create_stream("u1", "s", None).unwrap();
+    let version = home.space("u1").version;
+    let checked_at = |space_version| {
+        let caller = model::permission::Caller {
+            user: &model::UserId::new("u1"),
+            slot: SlotId(0),
+            access: &access("acc", "t", model::AccessKind::Personal, "app"),
+            caller_id: Some("me"),
+            tree: &model::permission::StreamTree::default(),
+            account_streams: &model::permission::AccountStreams::default(),
+            space_version,
+            audit_active: true,
+        };
+        caller.own_account().unwrap()
+    };
+    let make = |id: &str, space_version| {
+        let write = Write::CreateEvent { event: Box::new(event(id, 1.0, &["s"])) };
+        wait(home.store.write(WriteCall { grant: checked_at(space_version), ..call("u1", write) }))
+    };
+    assert_eq!(make("a", version - 1).unwrap_err(), StoreError::Stale);
+    match make("b", version).unwrap() {
+        Written::Event(event) => assert_eq!(event.created_by, "acc me"),
+        other => panic!("{other:?}"),
+    }
+    home.create_stream("u1", "t", None).unwrap();
+    assert_eq!(make("c", version).unwrap_err(), StoreError::Stale);
+    assert_eq!(ids(&home.events("u1", &every())), ["b"]);
+}

@@ -1,5 +1,7 @@
 //! An erased account leaves no byte in the slot file nor in its log.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! Events, streams and accesses through the contract: conflicts, deletions, histories, isolation.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! Pages of events and of the audit: whatever the filters, the pages together are the naive answer.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 mod common;
 
 use common::*;
@@ -179,9 +181,9 @@ proptest! {
 fn many_events_come_in_bounded_pages() {
     let home = Home::new();
     home.create_user("u1");
-    let replies: Vec<_> = (0..3000)
+    let replies: Vec<_> = (0..3000_u16)
         .map(|n| {
-            let mut event = event(&format!("e{n:05}"), f64::from(n / 3), &[["a", "b", "c"][n as usize % 3]]);
+            let mut event = event(&format!("e{n:05}"), f64::from(n / 3), &[["a", "b", "c"][usize::from(n % 3)]]);
             event.description = Some("d".repeat(200));
             home.store.write(call("u1", Write::CreateEvent { event: Box::new(event) }))
         })

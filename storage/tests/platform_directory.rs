@@ -1,5 +1,7 @@
 //! The embedded platform directory: what must be unique is decided by one conditional write.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::sync::Arc;

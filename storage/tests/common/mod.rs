@@ -1,6 +1,6 @@
 //! What the behaviour tests share: a store in a temporary folder, and short ways to ask it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests; each file uses its part")]
 
 use std::sync::Arc;
 

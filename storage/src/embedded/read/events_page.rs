@@ -391,7 +391,7 @@ fn put_event(out: &mut Vec<u8>, row: &Row<'_>, names: &mut KindNames<'_>) -> Res
     match rows::duration(row.get(4)?, row.get(5)?) {
         Duration::Instant => {}
         Duration::Running => put_key(out, ",\"duration\":null"),
-        Duration::Seconds(length) if length == 0.0 => {}
+        Duration::Seconds(0.0) => {}
         Duration::Seconds(length) => {
             put_key(out, ",\"duration\":");
             put_number(out, length)?;
