@@ -131,6 +131,24 @@ impl Config {
         self.dns_less.is_active || (self.core.url.is_none() && self.dns.domain.is_none())
     }
 
+    /// With what events are hashed; `None` when `integrity.isActive.events` is off.
+    pub fn event_integrity(&self) -> Option<model::integrity::Algorithm> {
+        self.hash_algorithm().filter(|_| self.integrity.events)
+    }
+
+    pub fn access_integrity(&self) -> Option<model::integrity::Algorithm> {
+        self.hash_algorithm().filter(|_| self.integrity.accesses)
+    }
+
+    fn hash_algorithm(&self) -> Option<model::integrity::Algorithm> {
+        use model::integrity::Algorithm;
+        Some(match self.integrity.algorithm {
+            settings::HashAlgorithm::Sha1 => Algorithm::Sha1,
+            settings::HashAlgorithm::Sha256 => Algorithm::Sha256,
+            settings::HashAlgorithm::Sha512 => Algorithm::Sha512,
+        })
+    }
+
     /// Takes the secrets that are still unset from the data folder, making them at the first start (then `true`).
     /// The caller holds the lock of the data folder.
     pub(crate) fn ensure_secrets(&mut self) -> Result<bool, SecretsError> {

@@ -1,0 +1,48 @@
+//! `coreward user create NAME`: registers a user on the running server and prints what an app needs.
+
+use serde_json::{Value, json};
+
+use super::{Options, http};
+use crate::boot::BootError;
+use crate::config::{Args, Config};
+
+/// The app id of the first session when none is given.
+const APP_ID: &str = "coreward-cli";
+
+pub fn run(words: &[String], options: &Options, args: &Args) -> Result<(), BootError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["create", name] => create(name, options, args),
+        _ => Err("usage: coreward user create NAME [--email E] [--password P] [--app-id A] [--url URL]".into()),
+    }
+}
+
+/// Where the server listens, for commands on the same machine.
+pub fn server_url(config: &Config) -> String {
+    let ip = if config.http.ip.is_unspecified() { "127.0.0.1".to_owned() } else { config.http.ip.to_string() };
+    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
+    format!("http://{ip}:{}", config.http.port)
+}
+
+fn create(name: &str, options: &Options, args: &Args) -> Result<(), BootError> {
+    let url = match options.get("url") {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => server_url(&super::load(args)?),
+    };
+    let email = options.get("email").map_or_else(|| format!("{name}@localhost.invalid"), str::to_owned);
+    let password = options.get("password").map_or_else(model::id::fresh_item_id, str::to_owned);
+    let body = json!({
+        "username": name,
+        "email": email,
+        "password": password,
+        "appId": options.get("app-id").unwrap_or(APP_ID),
+    });
+    let (status, answer) = http::request("POST", &format!("{url}/users"), None, Some(&body))?;
+    if status != 201 {
+        let error = answer.get("error").cloned().unwrap_or(Value::Null);
+        return Err(format!("the server refused ({status}): {error}").into());
+    }
+    let field = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+    println!("username     {}\npassword     {password}\napiEndpoint  {}", field("username"), field("apiEndpoint"));
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! One call on its owner's shard: who calls, with which access, and the way to the stores.
+
+use std::rc::Rc;
+
+use model::permission::{AccountStreams, Caller};
+use model::{Access, Grant};
+use storage::StoreError;
+use storage::base::{Answer, BatchId, Read, ReadCall, Write, WriteCall, Written};
+
+use crate::audit::AuditDraft;
+use crate::edge::Source;
+use crate::error::{ApiError, ApiResult};
+use crate::node::Shard;
+use crate::space::{Space, TurnGuard, UserSpace};
+
+pub struct Context {
+    pub shard: Rc<Shard>,
+    pub space: Rc<UserSpace>,
+    pub access: Rc<Access>,
+    pub caller_id: Option<String>,
+    pub source: Source,
+    /// Set while the calls of a batch share one transaction of the writer.
+    pub batch: Option<BatchId>,
+    pub audit: AuditDraft,
+    pub now: f64,
+}
+
+impl Context {
+    /// Checks against the space as it is now. The borrow ends with `check`: nothing is held while waiting.
+    pub fn caller<T>(&self, check: impl FnOnce(&Caller<'_>, &Space) -> T) -> T {
+        let space = self.space.data.borrow();
+        let caller = Caller {
+            user: &space.entry.user,
+            slot: space.entry.slot,
+            access: &self.access,
+            caller_id: self.caller_id.as_deref(),
+            tree: &space.tree,
+            account_streams: AccountStreams::shipped(),
+            space_version: space.version,
+            audit_active: self.shard.node.config.audit.active,
+        };
+        check(&caller, &space)
+    }
+
+    /// Before a method that changes streams or accesses: waits until the changes before it are applied.
+    pub async fn turn(&self) -> TurnGuard {
+        self.space.turn().await
+    }
+
+    pub async fn read(&self, grant: Grant, read: Read) -> Result<Answer, StoreError> {
+        let call = ReadCall { grant, read, batch: self.batch };
+        self.shard.node.base.read(call).await.unwrap_or(Err(closed()))
+    }
+
+    /// A write on the way; the method's last one is [`Self::commit`].
+    pub async fn write(&self, grant: Grant, write: Write) -> Result<Written, StoreError> {
+        self.send(WriteCall { grant, write, audit: None, batch: self.batch, now: self.now }).await
+    }
+
+    /// The method's last write: its audit record is committed with it.
+    pub async fn commit(&mut self, grant: Grant, write: Write) -> Result<Written, StoreError> {
+        let audit = self.shard.audit_filter(&self.audit).then(|| self.audit.record(None));
+        let is_audited = audit.is_some();
+        let written = self.send(WriteCall { grant, write, audit, batch: self.batch, now: self.now }).await;
+        self.audit.is_stored = written.is_ok() && is_audited;
+        written
+    }
+
+    async fn send(&self, call: WriteCall) -> Result<Written, StoreError> {
+        let written = self.shard.node.base.write(call).await.unwrap_or(Err(closed()));
+        if matches!(written, Err(StoreError::Engine(_) | StoreError::NoSpace | StoreError::Unavailable(_))) {
+            // Unknown what was stored: the space is loaded again.
+            self.shard.forget_space(&self.space);
+        }
+        written
+    }
+
+    /// Applies a change to the space after its commit, and follows the version that the writer has counted.
+    pub fn apply(&self, change: impl FnOnce(&mut Space)) {
+        let mut space = self.space.data.borrow_mut();
+        change(&mut space);
+        space.version += 1;
+    }
+
+    /// After `Stale`: the space again, from memory once the change before us is applied, or else from the store.
+    pub async fn refresh(&mut self, from_store: bool) -> ApiResult<()> {
+        let entry = self.space.data.borrow().entry.clone();
+        drop(self.space.turn().await);
+        if from_store {
+            self.shard.forget_space(&self.space);
+        }
+        self.space = self.shard.space(&entry).await?;
+        let access = self.space.data.borrow().access(&self.access.id).map(Rc::clone);
+        self.access = access.ok_or_else(|| ApiError::invalid_token(403, "Cannot find access from token."))?;
+        Ok(())
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the storage engine has stopped".into())
+}

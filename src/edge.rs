@@ -1,0 +1,256 @@
+//! From an HTTP request to a call: method override, body, query, token (spec 01, sections 2 to 4).
+
+use base64::Engine as _;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use shards::{Port, Request};
+use wire::http1::{Head, Method};
+
+use crate::error::{ApiError, ApiResult};
+use crate::reply::Echo;
+use crate::router::{self, Action, Route};
+
+/// Where a call came from, for the audit.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: &'static str,
+    pub ip: String,
+}
+
+/// The token and the caller id of an auth string (spec 01, section 3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth {
+    pub token: String,
+    pub caller_id: Option<String>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Auth(hidden)")
+    }
+}
+
+/// A request that was read: what to do, with what, on whose behalf.
+#[derive(Debug)]
+pub struct Incoming {
+    pub route: Route,
+    /// After the override by a form.
+    pub verb: Method,
+    pub path: String,
+    pub query: Map<String, Value>,
+    pub body: Body,
+    /// The `Authorization` header as it came (or the form's `_auth`): admin routes compare it verbatim.
+    pub authorization: Option<String>,
+    pub origin: Option<String>,
+    pub referer: Option<String>,
+    pub accepts_html_only: bool,
+    /// The peer is this machine, and no proxy speaks for another one.
+    pub is_local: bool,
+    pub source: Source,
+    pub echo: Echo,
+}
+
+#[derive(Debug)]
+pub enum Body {
+    Absent,
+    /// An object or an array.
+    Json(Value),
+    /// Left to the series routes, which parse straight into columns. `is_json` by its content type.
+    Raw {
+        bytes: Bytes,
+        is_json: bool,
+    },
+}
+
+/// Reads a request whose body is complete.
+pub fn read(request: Request) -> ApiResult<Incoming> {
+    let Request { head, body, peer, port, .. } = request;
+    let (path, query_text) = router::split_target(head.target());
+    let mut incoming = Incoming {
+        route: router::route(&head.method, path, port == Port::Hfs),
+        verb: head.method.clone(),
+        path: path.to_owned(),
+        query: wire::query::parse(query_text),
+        body: Body::Absent,
+        authorization: head.headers.get("authorization").map(str::to_owned),
+        origin: head.headers.get("origin").map(str::to_owned),
+        referer: head.headers.get("referer").map(str::to_owned),
+        accepts_html_only: head
+            .headers
+            .get("accept")
+            .is_some_and(|accept| accept.contains("text/html") && !accept.contains("json")),
+        is_local: peer.ip().is_loopback() && head.headers.get("x-forwarded-for").is_none(),
+        source: Source { name: "http", ip: source_ip(&head, peer.ip()) },
+        echo: Echo::of(&head),
+    };
+    let kind = ContentKind::of(&head);
+    let is_series = matches!(&incoming.route, Route::User { action, .. } if action.is_series());
+    if is_series {
+        incoming.body = Body::Raw { bytes: body, is_json: kind == ContentKind::Json };
+        incoming.source.name = "hf";
+    } else if !body.is_empty() {
+        match kind {
+            ContentKind::Json => incoming.body = Body::Json(parse_json(&body)?),
+            ContentKind::Form => apply_form(&mut incoming, &body)?,
+            ContentKind::Other => {}
+        }
+    }
+    Ok(incoming)
+}
+
+/// `X-Forwarded-For` wins (spec 01, section 2); it is recorded, never trusted for access.
+fn source_ip(head: &Head, peer: std::net::IpAddr) -> String {
+    const FORWARDED_BYTES_MAX: usize = 200;
+    match head.headers.get("x-forwarded-for") {
+        Some(forwarded) => forwarded.chars().take(FORWARDED_BYTES_MAX).collect(),
+        None => peer.to_string(),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ContentKind {
+    Json,
+    Form,
+    Other,
+}
+
+impl ContentKind {
+    fn of(head: &Head) -> Self {
+        let kind = head.headers.get("content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if kind.eq_ignore_ascii_case("application/json") {
+            Self::Json
+        } else if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Self::Form
+        } else {
+            Self::Other
+        }
+    }
+}
+
+fn parse_json(body: &[u8]) -> ApiResult<Value> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::invalid_structure(format!("The request body is not valid JSON: {error}")))?;
+    if value.is_object() || value.is_array() {
+        Ok(value)
+    } else {
+        Err(ApiError::invalid_structure("The request body must be a JSON object or array."))
+    }
+}
+
+fn method_named(name: &str) -> Method {
+    match name {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "OPTIONS" => Method::Options,
+        other => Method::Other(other.into()),
+    }
+}
+
+/// Urlencoded bodies may override method, authorization and body (spec 01, section 4.2).
+fn apply_form(incoming: &mut Incoming, body: &[u8]) -> ApiResult<()> {
+    const FORM_BYTES_MAX: usize = 100 * 1024;
+    if body.len() > FORM_BYTES_MAX {
+        return Err(ApiError::invalid_structure("The form is larger than 100 kB."));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| ApiError::invalid_structure("The form is not valid UTF-8."))?;
+    let mut form = wire::query::parse_flat(text);
+    let mut take = |name: &str| form.remove(name).and_then(|value| value.as_str().map(str::to_owned));
+    let (method, auth, json) = (take("_method"), take("_auth"), take("_json"));
+    if let Some(auth) = auth {
+        incoming.authorization = Some(auth);
+    }
+    if let Some(method) = method {
+        incoming.verb = method_named(&method.to_ascii_uppercase());
+        incoming.route = router::route(&incoming.verb, &incoming.path, false);
+        if matches!(&incoming.route, Route::User { action: Action::AddPoints { .. } | Action::AddPointsBatch, .. }) {
+            incoming.body = Body::Raw { bytes: Bytes::new(), is_json: false };
+            return Ok(());
+        }
+    }
+    incoming.body = Body::Json(match json {
+        Some(json) => parse_json(json.as_bytes())?,
+        None => Value::Object(form),
+    });
+    Ok(())
+}
+
+impl Incoming {
+    /// The access token: the header, else `?auth=` (which never goes further than here).
+    pub fn take_auth(&mut self) -> Option<Auth> {
+        let from_query = self.query.remove("auth");
+        match &self.authorization {
+            Some(header) => parse_auth(header),
+            None => {
+                let text = match from_query? {
+                    Value::String(text) => text,
+                    Value::Array(items) => items.first()?.as_str()?.to_owned(),
+                    _ => return None,
+                };
+                Some(split_caller(&text))
+            }
+        }
+    }
+}
+
+/// The forms of the `Authorization` header (spec 01, section 3).
+pub fn parse_auth(header: &str) -> Option<Auth> {
+    let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(split_caller(rest.trim_start()));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
+        let text: String = decoded.iter().map(|byte| char::from(byte & 0x7f)).collect();
+        // `https://@host/` sends nothing: no token at all, while `:x` is an empty token.
+        if text.is_empty() {
+            return None;
+        }
+        return Some(split_caller(text.split(':').next().unwrap_or_default()));
+    }
+    Some(split_caller(header))
+}
+
+fn split_caller(text: &str) -> Auth {
+    match text.split_once(' ') {
+        Some((token, caller)) if !token.is_empty() => {
+            Auth { token: token.to_owned(), caller_id: Some(caller.to_owned()).filter(|caller| !caller.is_empty()) }
+        }
+        _ => Auth { token: text.to_owned(), caller_id: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(token: &str, caller: Option<&str>) -> Option<Auth> {
+        Some(Auth { token: token.into(), caller_id: caller.map(str::to_owned) })
+    }
+
+    #[test]
+    fn a_bare_token_may_be_followed_by_a_caller_id_with_spaces() {
+        assert_eq!(parse_auth("tok"), auth("tok", None));
+        assert_eq!(parse_auth("tok some caller"), auth("tok", Some("some caller")));
+    }
+
+    #[test]
+    fn schemes_are_stripped_without_regard_to_case() {
+        assert_eq!(parse_auth("Bearer tok"), auth("tok", None));
+        assert_eq!(parse_auth("bEaReR tok caller"), auth("tok", Some("caller")));
+        for text in ["tok", "tok:", "tok:x"] {
+            let header = format!("bAsIc {}", base64::engine::general_purpose::STANDARD.encode(text));
+            assert_eq!(parse_auth(&header), auth("tok", None), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_user_in_basic_is_an_empty_token_not_a_missing_one() {
+        let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(":tok"));
+        assert_eq!(parse_auth(&header), auth("", None));
+        assert_eq!(parse_auth("Basic "), None);
+    }
+}

@@ -1,0 +1,335 @@
+//! `events.*` on one event (spec 03, sections 3 to 7). Reading many is in `events_query`.
+
+use std::sync::LazyLock;
+
+use model::event::SERIES_PREFIX;
+use model::permission::{Reserved, reserved};
+use model::schema::{Problem, Schema};
+use model::types::ContentError;
+use model::{Duration, Event};
+use serde_json::{Map, Value, json};
+use storage::StoreError;
+use storage::base::{Answer, Found, Read, Write, Written};
+
+use super::params::{self, checked};
+use super::{Outcome, refused};
+use crate::context::Context;
+use crate::error::{ApiError, ApiResult};
+
+const PROTECTED: [&str; 7] = ["id", "attachments", "integrity", "created", "createdBy", "modified", "modifiedBy"];
+const TYPE_PATTERN: &str = "^(series:)?[a-z0-9-]+/[a-z0-9-]+$";
+const ID_PATTERN: &str = "^(:[a-z0-9-]+:[a-zA-Z0-9-]{1,256}|c[a-z0-9-]{24}|[a-z][a-z0-9]{23})$";
+
+static CREATE: LazyLock<Schema> = LazyLock::new(|| {
+    let mut properties = item_properties();
+    for internal in ["attachments", "files"] {
+        properties.remove(internal);
+    }
+    properties.insert("id".into(), json!({ "type": "string", "pattern": ID_PATTERN }));
+    params::schema(json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties,
+        "required": ["streamIds", "type"],
+    }))
+});
+
+static UPDATE: LazyLock<Schema> = LazyLock::new(|| {
+    params::schema(json!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string" },
+            "update": { "type": "object", "additionalProperties": false, "properties": item_properties() },
+        },
+        "required": ["id", "update"],
+    }))
+});
+
+static ON_ITEM: LazyLock<Schema> = LazyLock::new(|| {
+    params::schema(json!({
+        "type": "object",
+        "properties": { "id": { "type": "string" }, "includeHistory": { "type": "boolean" } },
+        "required": ["id"],
+    }))
+});
+
+fn item_properties() -> Map<String, Value> {
+    let properties = json!({
+        "id": { "type": "string" },
+        "streamIds": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        "time": { "type": "number" },
+        "duration": { "type": ["number", "null"] },
+        "type": { "type": "string", "pattern": TYPE_PATTERN },
+        "content": {},
+        "description": { "type": ["string", "null"] },
+        "clientData": { "type": ["object", "null"] },
+        "attachments": { "type": "array" },
+        "trashed": { "type": ["boolean", "null"] },
+        "integrity": { "type": ["string", "null"] },
+        "created": { "type": "number" },
+        "createdBy": { "type": "string" },
+        "modified": { "type": "number" },
+        "modifiedBy": { "type": "string" },
+    });
+    properties.as_object().cloned().unwrap_or_default()
+}
+
+pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    let params = checked(&ON_ITEM, params)?;
+    let id = params::text(params, "id").unwrap_or_default();
+    let with_history = params::flag(params, "includeHistory");
+    let mut out = Map::new();
+    let found = find(context, id).await?;
+    // In deletion mode `keep-everything` a deleted event is still shown whole.
+    let deleted = match &found {
+        Found::Kept(deletion, _) => Some(deletion.deleted),
+        _ => None,
+    };
+    match found {
+        Found::Deletion(deletion) => {
+            out.insert("event".into(), json!({ "id": deletion.id, "deleted": model::time::number(deletion.deleted) }));
+            if with_history {
+                out.insert("history".into(), json!([]));
+            }
+        }
+        Found::Event(event) | Found::Kept(_, event) => {
+            let grant = context.caller(|caller, _| caller.read_event(&event.stream_ids)).map_err(refused)?;
+            let mut shown = event.to_json();
+            if let Some(deleted) = deleted {
+                shown.insert("deleted".into(), model::time::number(deleted));
+            }
+            out.insert("event".into(), shown.into());
+            if with_history {
+                let read = Read::EventHistory { id: id.to_owned() };
+                let Answer::Events(history) = context.read(grant, read).await? else {
+                    return Err(ApiError::unexpected("a history was asked for, something else came back"));
+                };
+                out.insert("history".into(), history.iter().map(|event| Value::from(event.to_json())).collect());
+            }
+        }
+    }
+    context.audit.detail.insert("recordCount".into(), 1.into());
+    Ok(Outcome::Fields(out))
+}
+
+async fn find(context: &Context, id: &str) -> ApiResult<Found> {
+    let grant = context.caller(|caller, _| caller.any());
+    match context.read(grant, Read::Event { id: id.to_owned() }).await? {
+        Answer::Event(Some(found)) => Ok(found),
+        _ => Err(ApiError::unknown_resource("event", id)),
+    }
+}
+
+/// An event that can be changed: a deleted one is as unknown as one that never was.
+pub async fn find_live(context: &Context, id: &str) -> ApiResult<Event> {
+    match find(context, id).await? {
+        Found::Event(event) => Ok(*event),
+        Found::Deletion(_) | Found::Kept(..) => Err(ApiError::unknown_resource("event", id)),
+    }
+}
+
+pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    let params = checked(&CREATE, params)?;
+    let mut event = Event { time: context.now, id: model::id::fresh_item_id(), ..Event::default() };
+    apply(&mut event, params);
+    if let Some(id) = params::text(params, "id") {
+        event.id = id.to_owned();
+    }
+    check_namespaces(&event)?;
+    check_streams(context, &event.stream_ids)?;
+    check_one_store(&event)?;
+    set_content(context, &mut event, params.get("content").is_some_and(|content| !content.is_null()))?;
+    let grant = context.caller(|caller, _| caller.create_event(&event.stream_ids)).map_err(refused)?;
+    let written = context.commit(grant, Write::CreateEvent { event: Box::new(event) }).await;
+    finish(context, written.map_err(taken)?)
+}
+
+/// Fields as they were given; content and series rules come after.
+fn apply(event: &mut Event, given: &Map<String, Value>) {
+    if let Some(Value::Array(ids)) = given.get("streamIds") {
+        event.stream_ids.clear();
+        for id in ids.iter().filter_map(Value::as_str) {
+            if !event.stream_ids.iter().any(|known| known == id) {
+                event.stream_ids.push(id.to_owned());
+            }
+        }
+    }
+    if let Some(time) = params::seconds(given, "time") {
+        event.time = time;
+    }
+    match given.get("duration") {
+        Some(Value::Null) => event.duration = Duration::Running,
+        Some(length) => event.duration = length.as_f64().map_or(Duration::Instant, Duration::Seconds),
+        None => {}
+    }
+    if let Some(kind) = params::text(given, "type") {
+        event.kind = kind.to_owned();
+    }
+    if let Some(content) = given.get("content") {
+        event.content = Some(content.clone()).filter(|content| !content.is_null());
+    }
+    if let Some(description) = given.get("description") {
+        event.description = description.as_str().map(str::to_owned);
+    }
+    if let Some(data) = given.get("clientData") {
+        event.client_data = params::merge_client_data(event.client_data.take(), data);
+    }
+    if given.contains_key("trashed") {
+        event.trashed = params::flag(given, "trashed");
+    }
+}
+
+/// Spec 03, section 12.
+fn check_namespaces(event: &Event) -> ApiResult<()> {
+    let forbid = |message: &'static str, id: &str| Err(ApiError::forbidden(message).with_data(json!({ "id": id })));
+    if event.kind == "shared-secret/item" {
+        return forbid("This type belongs to shared secrets.", "shared-secret-reserved-type");
+    }
+    for id in &event.stream_ids {
+        match reserved(id) {
+            Some(Reserved::SharedSecrets) => {
+                return forbid("These streams belong to shared secrets.", "shared-secret-reserved-stream");
+            }
+            Some(Reserved::Emails) => {
+                return forbid("This stream belongs to the account's e-mail addresses.", "emails-reserved-stream");
+            }
+            Some(Reserved::Audit) => {
+                return Err(ApiError::new(
+                    501,
+                    "api-unavailable",
+                    "Error from data store \"_audit\": events.create is not supported.",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Every stream must exist, and not be in the trash itself.
+fn check_streams(context: &Context, stream_ids: &[String]) -> ApiResult<()> {
+    let (unknown, trashed) = context.caller(|_, space| {
+        let is_unknown = |id: &&String| !space.tree.contains(id) && reserved(id) != Some(Reserved::Account);
+        let unknown: Vec<String> = stream_ids.iter().filter(is_unknown).cloned().collect();
+        let trashed = stream_ids.iter().find(|id| space.tree.get(id).is_some_and(|stream| stream.trashed)).cloned();
+        (unknown, trashed)
+    });
+    if !unknown.is_empty() {
+        let message = format!("Unknown referenced stream(s): \"{}\"", unknown.join("\", \""));
+        return Err(ApiError::unknown_referenced(message, json!({ "streamIds": unknown })));
+    }
+    if let Some(id) = trashed {
+        return Err(ApiError::invalid_operation(format!("The referenced stream \"{id}\" is trashed."))
+            .with_data(json!({ "trashedReference": "streamIds" })));
+    }
+    Ok(())
+}
+
+/// Account fields are not yet written through events (they are set at registration): refused, not half done.
+fn check_one_store(event: &Event) -> ApiResult<()> {
+    let account = event.stream_ids.iter().find(|id| reserved(id) == Some(Reserved::Account));
+    match account {
+        Some(id) => Err(ApiError::invalid_operation(
+            "Forbidden event modification. You are trying to edit or delete a non-editable or active system stream event.",
+        )
+        .with_data(json!({ "streamId": id }))),
+        None => Ok(()),
+    }
+}
+
+/// Content against its type; a series event gets its descriptor from the server.
+fn set_content(context: &Context, event: &mut Event, is_content_given: bool) -> ApiResult<()> {
+    let catalogue = &context.shard.node.catalogue;
+    if let Some(element) = event.kind.strip_prefix(SERIES_PREFIX) {
+        let content = catalogue.series_content(element).map_err(|_| {
+            ApiError::new(
+                400,
+                "invalid-event-type",
+                format!(
+                    "Event type '{}' not allowed for High-Frequency Series. Please use a predefined simple type",
+                    event.kind
+                ),
+            )
+            .with_data(json!({ "type": event.kind }))
+        })?;
+        if is_content_given {
+            return Err(content_error("Events of type High-frequency have a read-only content".into()));
+        }
+        event.content = Some(content);
+        if event.series_key.is_none() {
+            event.duration = Duration::Instant;
+        }
+        return Ok(());
+    }
+    catalogue.check_content(&event.kind, event.content.as_ref()).map_err(|error| match error {
+        ContentError::Problems(problems) => content_error(problems.iter().map(Problem::to_json).collect()),
+        other => ApiError::unexpected(format!("an ordinary type was checked as a series: {other:?}")),
+    })
+}
+
+fn content_error(data: Value) -> ApiError {
+    ApiError { message: "The event content's format is invalid.".into(), ..ApiError::invalid_parameters(data) }
+}
+
+fn taken(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Taken(taken) => ApiError::already_exists("event", taken.into_iter().collect()),
+        other => other.into(),
+    }
+}
+
+pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    let params = checked(&UPDATE, params)?;
+    let id = params::text(params, "id").unwrap_or_default();
+    let mut update = params::object(params, "update").unwrap_or_default();
+    params::check_protected(&mut update, &PROTECTED, context.shard.node.config.ignore_protected_fields)?;
+    let mut next = Event::default();
+    apply(&mut next, &update);
+    let new_streams = update.contains_key("streamIds").then_some(next.stream_ids);
+    if let Some(new_streams) = &new_streams {
+        check_streams(context, new_streams)?;
+    }
+    let current = find_live(context, id).await?;
+    let grant = context
+        .caller(|caller, _| caller.update_event(&current.stream_ids, new_streams.as_deref()))
+        .map_err(refused)?;
+    let mut next = current.clone();
+    apply(&mut next, &update);
+    if current.series_element().is_some() != next.series_element().is_some() {
+        return Err(ApiError::invalid_operation("Normal events cannot be updated to HF-events and vice versa."));
+    }
+    check_namespaces(&next)?;
+    check_one_store(&next)?;
+    set_content(context, &mut next, update.get("content").is_some_and(|content| !content.is_null()))?;
+    let write = Write::UpdateEvent { event: Box::new(next), expected_modified: current.modified };
+    let written = context.commit(grant, write).await?;
+    finish(context, written)
+}
+
+pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    let params = checked(&ON_ITEM, params)?;
+    let id = params::text(params, "id").unwrap_or_default();
+    let mut event = find_live(context, id).await?;
+    let grant = context.caller(|caller, _| caller.delete_event(&event.stream_ids)).map_err(refused)?;
+    check_namespaces(&event)?;
+    let expected_modified = event.modified;
+    if !event.trashed {
+        event.trashed = true;
+        let written = context.commit(grant, Write::UpdateEvent { event: Box::new(event), expected_modified }).await?;
+        return finish(context, written);
+    }
+    context.commit(grant, Write::DeleteEvent { id: id.to_owned(), expected_modified }).await?;
+    context.space.data.borrow_mut().forget_holder(id);
+    context.shard.points.forget(event.series_key.as_slice());
+    Ok(Outcome::field("eventDeletion", json!({ "id": id })))
+}
+
+fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
+    let Written::Event(event) = written else {
+        return Err(ApiError::unexpected("an event was written, something else came back"));
+    };
+    if event.series_key.is_some() {
+        context.space.data.borrow_mut().forget_holder(&event.id);
+    }
+    Ok(Outcome::field("event", event.to_json()))
+}

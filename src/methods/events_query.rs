@@ -1,0 +1,405 @@
+//! `events.get`: the query checked once, then pages of finished JSON, asked for as the socket drains (spec 03, section 2).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use model::integrity::Algorithm;
+use model::permission::reserved::in_store;
+use model::permission::{AccountStreams, QueryRefused, Scope};
+use model::query::{StreamClause, StreamFilter, TrashState};
+use model::query_input::{self, InputError, StreamQuery};
+use model::schema::Schema;
+use model::time::number;
+use model::{EventsQuery, Grant, UserEntry};
+use serde_json::{Map, Value, json};
+use shards::Response;
+use storage::base::{Answer, BaseStore, BatchId, Cursor, Page, Read, ReadCall};
+use tokio::sync::mpsc;
+
+use super::Outcome;
+use super::params::{self, checked};
+use crate::context::Context;
+use crate::error::{ApiError, ApiResult};
+use crate::node::Shard;
+use crate::reply::{self, Echo};
+use crate::space::Space;
+
+/// Without time bounds and limit.
+const LIMIT_DEFAULT: u64 = 20;
+/// With `toTime` alone, this many seconds before it.
+const WINDOW_S: f64 = 86_400.0;
+/// A running event passes `fromTime` when the frame includes now, give or take this.
+const NOW_SLACK_S: f64 = 5.0;
+/// Items that batch calls and sockets get at most (spec 01, section 5.3).
+const COLLECTED_MAX: u64 = 100_000;
+
+static GET: LazyLock<Schema> = LazyLock::new(|| {
+    params::schema(json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "fromTime": { "type": "number" },
+            "toTime": { "type": "number" },
+            "streams": {},
+            "types": {
+                "type": ["array", "null"],
+                "items": { "type": "string", "pattern": "^(series:)?[a-z0-9-]+/(\\*|[a-z0-9-]+)$" },
+            },
+            "content": {},
+            "clientData": {},
+            "running": { "type": "boolean" },
+            "sortAscending": { "type": "boolean" },
+            "skip": { "type": "number", "minimum": 0 },
+            "limit": { "type": "number", "minimum": 0 },
+            "state": { "type": "string", "enum": ["default", "trashed", "all"] },
+            "modifiedSince": { "type": "number" },
+            "includeDeletions": { "type": "boolean" },
+        },
+    }))
+});
+
+/// A checked query on its way out.
+pub struct EventsAnswer {
+    reader: Reader,
+    parts: VecDeque<Part>,
+    /// How many items may still come.
+    remaining: Option<u64>,
+    /// The first chunk, read before the answer starts so that a failure still has its status.
+    first: Option<Chunk>,
+    /// With `modifiedSince` and `includeDeletions`.
+    deletions: Option<Vec<Value>>,
+}
+
+enum Part {
+    Items(Vec<Value>),
+    Stored { query: Box<EventsQuery>, after: Option<Cursor>, is_audit: bool },
+}
+
+struct Chunk {
+    json: Bytes,
+    item_count: u64,
+}
+
+struct Reader {
+    base: Arc<dyn BaseStore>,
+    grant: Grant,
+    batch: Option<BatchId>,
+}
+
+impl Reader {
+    async fn read(&self, read: Read) -> ApiResult<Answer> {
+        let call = ReadCall { grant: self.grant.clone(), read, batch: self.batch };
+        match self.base.read(call).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ApiError::unavailable("The storage engine has stopped.")),
+        }
+    }
+}
+
+pub async fn get(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    let params = checked(&GET, params)?;
+    let mut query = parse(context, params)?;
+    let requested = match params.get("streams") {
+        None | Some(Value::Null) => StreamQuery::everything(),
+        Some(sent) => query_input::parse_streams(sent, context.batch.is_some()).map_err(input_error)?,
+    };
+    let checked_query = context.caller(|caller, _| caller.query_events(&requested, query.state));
+    let (grant, filter, scope) = checked_query.map_err(query_refused)?;
+    query.streams = filter;
+    context.audit.detail.insert("scopedStreamIds".into(), scope.ids.clone().into());
+    context.audit.detail.insert("scopedStreamCount".into(), scope.total.into());
+    let reader = Reader { base: Arc::clone(&context.shard.node.base), grant, batch: context.batch };
+    let deletions = match (query.modified_since, params::flag(params, "includeDeletions")) {
+        (Some(since), true) => Some(read_deletions(&reader, &query, since).await?),
+        _ => None,
+    };
+    let remaining = query.limit;
+    let parts = plan(context, query, &scope);
+    let mut answer = EventsAnswer { reader, parts, remaining, first: None, deletions };
+    answer.first = answer.next_chunk().await?;
+    Ok(Outcome::Events(Box::new(answer)))
+}
+
+fn parse(context: &Context, params: &Map<String, Value>) -> ApiResult<EventsQuery> {
+    let now = context.now;
+    let mut from = params::seconds(params, "fromTime");
+    let mut to = params::seconds(params, "toTime");
+    let mut limit = params::seconds(params, "limit").map(whole);
+    match (from, to) {
+        (None, Some(end)) => from = Some(end - WINDOW_S),
+        (Some(_), None) => to = Some(now),
+        (None, None) if limit.is_none() => limit = Some(LIMIT_DEFAULT),
+        _ => {}
+    }
+    let frame_has_now = from.is_none_or(|from| from <= now - NOW_SLACK_S)
+        && params::seconds(params, "toTime").is_none_or(|to| to >= now - NOW_SLACK_S);
+    let conditions = |name: &str| match params.get(name) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(sent) => query_input::parse_conditions(name, sent).map_err(input_error),
+    };
+    let types = params.get("types").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    Ok(EventsQuery {
+        streams: StreamFilter::Nothing,
+        from,
+        to,
+        running_pass_from: frame_has_now,
+        only_running: params::flag(params, "running"),
+        types: types.iter().filter_map(Value::as_str).filter_map(query_input::parse_type).collect(),
+        content: conditions("content")?,
+        client_data: conditions("clientData")?,
+        ascending: params::flag(params, "sortAscending"),
+        skip: params::seconds(params, "skip").map_or(0, whole),
+        limit,
+        state: match params::text(params, "state") {
+            Some("trashed") => TrashState::Trashed,
+            Some("all") => TrashState::All,
+            _ => TrashState::Default,
+        },
+        modified_since: params::seconds(params, "modifiedSince"),
+    })
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the schema wants a number from 0 up")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+fn input_error(error: InputError) -> ApiError {
+    let out = ApiError::new(400, error.pryv_id(), error.to_string());
+    match error.data() {
+        Some(data) => out.with_data(data.clone()),
+        None => out,
+    }
+}
+
+fn query_refused(why: QueryRefused) -> ApiError {
+    let message = why.to_string();
+    match why {
+        QueryRefused::Forbidden(_) => ApiError::forbidden(message),
+        QueryRefused::UnknownStreams(ids) => ApiError::unknown_referenced(message, json!({ "streams": ids })),
+    }
+}
+
+/// Account fields first (their time is now), then the stored events, then audit records if they were named.
+fn plan(context: &Context, query: EventsQuery, scope: &Scope) -> VecDeque<Part> {
+    let algorithm = context.shard.node.config.event_integrity();
+    let account = context.caller(|_, space| account_events(space, &query, &scope.account, context.now, algorithm));
+    let account_count = u64::try_from(account.len()).unwrap_or(0);
+    let (skipped, skip) = (query.skip.min(account_count), query.skip.saturating_sub(account_count));
+    let skipped = usize::try_from(skipped).unwrap_or(0);
+    let mut parts = VecDeque::new();
+    if query.streams != StreamFilter::Nothing {
+        let skip = if query.ascending { query.skip } else { skip };
+        let query = Box::new(EventsQuery { skip, ..query.clone() });
+        parts.push_back(Part::Stored { query, after: None, is_audit: false });
+    }
+    if account.len() > skipped {
+        let items = account.into_iter().skip(skipped).collect();
+        match query.ascending {
+            true => parts.push_back(Part::Items(items)),
+            false => parts.push_front(Part::Items(items)),
+        }
+    }
+    if scope.audit != StreamFilter::Nothing {
+        let query = Box::new(EventsQuery { streams: in_audit_store(&scope.audit), ..query });
+        parts.push_back(Part::Stored { query, after: None, is_audit: true });
+    }
+    parts
+}
+
+/// Stream ids as the audit store knows them: without its prefix.
+fn in_audit_store(filter: &StreamFilter) -> StreamFilter {
+    let strip = |ids: &[String]| ids.iter().map(|id| in_store(id).to_owned()).collect::<Vec<_>>();
+    match filter {
+        StreamFilter::Nothing => StreamFilter::Nothing,
+        StreamFilter::All { not } => StreamFilter::All { not: strip(not) },
+        StreamFilter::Any(clauses) => StreamFilter::Any(
+            clauses
+                .iter()
+                .map(|clause| StreamClause {
+                    any: strip(&clause.any),
+                    all: clause.all.iter().map(|ids| strip(ids)).collect(),
+                    not: strip(&clause.not),
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// Account fields as events: one for each shown field that has a value (spec 05, section 3).
+fn account_events(
+    space: &Space,
+    query: &EventsQuery,
+    ids: &[String],
+    now: f64,
+    algorithm: Option<Algorithm>,
+) -> Vec<Value> {
+    let in_frame = query.to.is_none_or(|to| now < to || query.from.is_some() && now <= to)
+        && query.from.is_none_or(|from| now >= from)
+        && query.modified_since.is_none_or(|since| now >= since);
+    if query.only_running || query.state == TrashState::Trashed || !in_frame || !query.client_data.is_empty() {
+        return Vec::new();
+    }
+    let mut events = Vec::new();
+    for id in ids {
+        let Some(field) = AccountStreams::shipped().get(id) else { continue };
+        let Some(content) = space.fields.get(field.field_name()).filter(|value| !value.is_null()) else { continue };
+        let is_type =
+            |filter: &model::query::TypeFilter| *filter == model::query::TypeFilter::Exact(field.kind.clone());
+        let is_wanted = field.shown
+            && (query.types.is_empty() || query.types.iter().any(is_type))
+            && query.content.iter().all(|condition| query_input::matches(condition, Some(content)));
+        if !is_wanted {
+            continue;
+        }
+        let mut event = Map::new();
+        event.insert("id".into(), id.clone().into());
+        event.insert("streamIds".into(), json!([id]));
+        event.insert("time".into(), number(now));
+        event.insert("type".into(), field.kind.clone().into());
+        event.insert("content".into(), content.clone());
+        for (time, author) in [("created", "createdBy"), ("modified", "modifiedBy")] {
+            event.insert(time.into(), number(now));
+            event.insert(author.into(), "system".into());
+        }
+        if let Some(algorithm) = algorithm {
+            event.insert("integrity".into(), algorithm.of_event(&event).hash.into());
+        }
+        events.push(Value::Object(event));
+    }
+    events
+}
+
+async fn read_deletions(reader: &Reader, query: &EventsQuery, since: f64) -> ApiResult<Vec<Value>> {
+    let read = Read::EventDeletions { since, ascending: query.ascending, limit: query.limit, skip: query.skip };
+    match reader.read(read).await? {
+        Answer::EventDeletions(items) => Ok(items.iter().map(model::EventDeletion::to_json).collect()),
+        other => Err(ApiError::unexpected(format!("deletions were asked for, not {other:?}"))),
+    }
+}
+
+impl EventsAnswer {
+    /// The next items, comma separated. `None` at the end.
+    async fn next_chunk(&mut self) -> ApiResult<Option<Chunk>> {
+        while let Some(part) = self.parts.pop_front() {
+            if self.remaining == Some(0) {
+                return Ok(None);
+            }
+            let chunk = match part {
+                Part::Items(mut items) => {
+                    items.truncate(self.remaining.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX)));
+                    let texts: Vec<String> = items.iter().map(Value::to_string).collect();
+                    Chunk { json: texts.join(",").into(), item_count: u64::try_from(texts.len()).unwrap_or(0) }
+                }
+                Part::Stored { mut query, after, is_audit } => {
+                    if after.is_none() {
+                        query.limit = self.remaining;
+                    }
+                    let page = self.read_page(&query, after, is_audit).await?;
+                    if page.next.is_some() {
+                        self.parts.push_front(Part::Stored { query, after: page.next, is_audit });
+                    }
+                    Chunk { json: page.json, item_count: page.item_count }
+                }
+            };
+            self.remaining = self.remaining.map(|max| max.saturating_sub(chunk.item_count));
+            if chunk.item_count > 0 {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read_page(&self, query: &EventsQuery, after: Option<Cursor>, is_audit: bool) -> ApiResult<Page> {
+        let query = Box::new(query.clone());
+        let read = if is_audit { Read::AuditPage { query, after } } else { Read::EventsPage { query, after } };
+        match self.reader.read(read).await? {
+            Answer::Page(page) => Ok(page),
+            other => Err(ApiError::unexpected(format!("a page was asked for, not {other:?}"))),
+        }
+    }
+
+    /// All items as one JSON object, for batch calls.
+    pub async fn collect(mut self) -> ApiResult<(String, u64)> {
+        let mut out = String::from("{\"events\":[");
+        let mut count = 0;
+        let mut next = self.first.take();
+        while let Some(chunk) = next {
+            if count > 0 {
+                out.push(',');
+            }
+            count += chunk.item_count;
+            if count > COLLECTED_MAX {
+                return Err(ApiError::new(413, "too-many-results", "The call gives too many results; use paging.")
+                    .with_data(json!({ "limit": COLLECTED_MAX })));
+            }
+            out.push_str(&String::from_utf8_lossy(&chunk.json));
+            next = self.next_chunk().await?;
+        }
+        out.push(']');
+        if let Some(deletions) = &self.deletions {
+            out.push_str(",\"eventDeletions\":");
+            out.push_str(&Value::from(deletions.clone()).to_string());
+        }
+        out.push('}');
+        Ok((out, count))
+    }
+}
+
+/// The chunked answer: each page is asked for when the one before has left for the socket. The call is audited at its
+/// end, with the number of events that were delivered.
+pub fn stream(shard: &Rc<Shard>, answer: EventsAnswer, entry: UserEntry, context: Context, echo: Echo) -> Response {
+    let (sender, receiver) = mpsc::channel(1);
+    let shard = Rc::clone(shard);
+    shards::rt::spawn(async move {
+        let mut audit = context.audit.clone();
+        let (count, is_whole) = send_pages(&shard, answer, &sender).await;
+        audit.detail.insert("recordCount".into(), count.into());
+        if !is_whole {
+            audit.detail.insert("recordCountIncomplete".into(), true.into());
+        }
+        shard.audited(&entry, &audit, None);
+    });
+    reply::streamed(echo, receiver)
+}
+
+/// How many items were handed over, and whether that was all.
+async fn send_pages(
+    shard: &Shard,
+    mut answer: EventsAnswer,
+    sender: &mpsc::Sender<Result<Bytes, shards::Aborted>>,
+) -> (u64, bool) {
+    let mut out = BytesMut::from("{\"events\":[");
+    let mut count = 0;
+    let mut next = answer.first.take();
+    while let Some(chunk) = next {
+        if count > 0 {
+            out.put_u8(b',');
+        }
+        out.put_slice(&chunk.json);
+        count += chunk.item_count;
+        next = match answer.next_chunk().await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(error = %error.message, "an answer was cut off");
+                let _ = sender.send(Err(shards::Aborted)).await;
+                return (count, false);
+            }
+        };
+        if next.is_some() && sender.send(Ok(out.split().freeze())).await.is_err() {
+            return (count, false);
+        }
+    }
+    out.put_slice(b"]");
+    if let Some(deletions) = &answer.deletions {
+        out.put_slice(b",\"eventDeletions\":");
+        out.put_slice(Value::from(deletions.clone()).to_string().as_bytes());
+    }
+    out.put_slice(b",\"meta\":");
+    out.put_slice(reply::meta(shard.node.serial()).to_string().as_bytes());
+    out.put_slice(b"}");
+    let is_whole = sender.send(Ok(out.freeze())).await.is_ok();
+    (count, is_whole)
+}

@@ -1,0 +1,3 @@
+//! The platform's side of accounts: registration, and what leads from a name to a user.
+
+pub mod registration;

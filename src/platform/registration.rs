@@ -1,0 +1,248 @@
+//! `auth.register`: an account is made in three steps that a crash may separate (spec 09, section 2).
+//!
+//! 1. `Reserve`: one conditional write on the platform takes the username and the unique fields, or names all
+//!    conflicts. 2. `CreateAccount`: one commit in the user's slot. 3. `Confirm`: the name leads to the account.
+//!    A reservation without an account is swept at the next start, an account without confirmation is confirmed.
+
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+use model::permission::AccountStreams;
+use model::schema::{Problem, Schema};
+use model::{Grant, NewAccount, Right, ServerTask, Session, UserEntry, UserId};
+use serde_json::{Map, Value, json};
+use shards::placement;
+use storage::StoreError;
+use storage::base::{Write, WriteCall};
+use storage::platform::{Answer, Command};
+
+use crate::error::{ApiError, ApiResult};
+use crate::methods::{auth, params};
+use crate::node::{Node, Shard};
+use crate::passwords;
+use crate::reply;
+
+/// A username for dry runs: everything is checked, nothing stored.
+const DRY_RUN_USERNAME: &str = "backloop";
+pub const USERNAME_PATTERN: &str = "^[a-z0-9][a-z0-9-]{3,58}[a-z0-9]$";
+
+/// Code of a missing property in `messages`.
+const MISSING: &str = "OBJECT_MISSING_REQUIRED_PROPERTY";
+
+static REGISTER: LazyLock<Schema> = LazyLock::new(|| {
+    let message = |code: &str, message: &str| json!({ "code": code, "message": message });
+    let username =
+        "Username should have from 5 to 60 characters and contain only lower-case letters, numbers or dashes.";
+    params::schema(json!({
+        "type": "object",
+        "properties": {
+            "username": {
+                "type": "string", "pattern": USERNAME_PATTERN,
+                "messages": {
+                    "PATTERN": message("username-invalid", username),
+                    MISSING: message("username-required", "Username is required"),
+                },
+            },
+            "password": {
+                "type": "string", "minLength": 6, "maxLength": 100,
+                "messages": {
+                    "MIN_LENGTH": message("password-invalid", "Password should have from 6 to 100 characters"),
+                    "MAX_LENGTH": message("password-invalid", "Password should have from 6 to 100 characters"),
+                    MISSING: message("password-required", "Password is required"),
+                    "INVALID_TYPE": message("password-invalid", "Password should have from 6 to 100 characters"),
+                },
+            },
+            "email": {
+                "type": "string", "maxLength": 300,
+                "messages": {
+                    "INVALID_TYPE": message("email-invalid", "Email is invalid"),
+                    MISSING: message("email-required", "Email is required"),
+                },
+            },
+            "appId": {
+                "type": "string", "minLength": 6, "maxLength": 99,
+                "messages": {
+                    "MIN_LENGTH": message("appid-invalid", "Invalid app Id"),
+                    "MAX_LENGTH": message("appid-invalid", "Invalid app Id"),
+                    "INVALID_TYPE": message("appid-invalid", "Invalid app Id"),
+                    MISSING: message("appid-invalid", "Invalid app Id"),
+                },
+            },
+            "invitationToken": {
+                "type": "string",
+                "messages": { "INVALID_TYPE": message("invitationToken-invalid", "Invalid invitation token") },
+            },
+            "referer": {
+                "type": ["string", "null"], "minLength": 1, "maxLength": 99,
+                "messages": {
+                    "MIN_LENGTH": message("referer-invalid", "Invalid referer"),
+                    "MAX_LENGTH": message("referer-invalid", "Invalid referer"),
+                    "INVALID_TYPE": message("referer-invalid", "Invalid referer"),
+                },
+            },
+            "language": {
+                "type": "string", "minLength": 1, "maxLength": 5,
+                "messages": {
+                    "MIN_LENGTH": message("language-invalid", "Invalid language"),
+                    "MAX_LENGTH": message("language-invalid", "Invalid language"),
+                },
+            },
+        },
+        "required": ["username", "password", "email", "appId"],
+    }))
+});
+
+/// Creates an account and answers `{username, apiEndpoint}`.
+pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String, Value>> {
+    let params = params::checked(&REGISTER, params)?;
+    let text = |name: &str| params::text(params, name).unwrap_or_default();
+    check_complexity(&shard.node, text("password"))?;
+    check_invitation(&shard.node, params::text(params, "invitationToken"))?;
+    let username = text("username");
+    if model::username::is_reserved(username) {
+        return Err(taken_user([("username".to_owned(), Value::from(username))].into_iter().collect()));
+    }
+    if username == DRY_RUN_USERNAME {
+        return dry_run(shard, username);
+    }
+    let user = UserId::new(model::id::fresh_item_id());
+    let slot = placement::slot_of(user.as_str(), shard.node.base.slots());
+    let entry = UserEntry { user, slot: model::SlotId(slot), username: username.to_owned() };
+    // The hash is made before the name is taken: it is the slow part, and may be refused.
+    let hash =
+        passwords::hash(&shard.node.pool, shard.node.config.auth.password_hash, text("password").to_owned()).await?;
+    let unique = vec![("email".to_owned(), text("email").to_owned())];
+    shard.platform(Command::Reserve { entry: entry.clone(), unique }).await.map_err(|error| match error {
+        StoreError::Taken(taken) => taken_user(taken.into_iter().collect()),
+        other => other.into(),
+    })?;
+    let (account, token) = new_account(&shard.node, params, hash);
+    if let Err(error) = create(shard, &entry, account).await {
+        // Not answered as created, so the name is given back; a crash here is swept at the next start.
+        let _ = shard.platform(Command::Release { user: entry.user.clone() }).await;
+        return Err(error);
+    }
+    shard.platform(Command::Confirm { user: entry.user.clone() }).await?;
+    let mut out = Map::new();
+    out.insert("username".into(), username.into());
+    out.insert("apiEndpoint".into(), shard.node.api_endpoint(username, Some(&token)).into());
+    Ok(out)
+}
+
+fn taken_user(taken: Map<String, Value>) -> ApiError {
+    ApiError::already_exists("user", taken)
+}
+
+fn dry_run(shard: &Shard, username: &str) -> ApiResult<Map<String, Value>> {
+    let fields = json!({
+        "id": "dummy-test-user",
+        "username": username,
+        "apiEndpoint": shard.node.api_endpoint(username, None),
+    });
+    Ok(fields.as_object().cloned().unwrap_or_default())
+}
+
+/// `auth.passwordComplexity*` (spec 02, section 4): the data of these errors is one text.
+fn check_complexity(node: &Node, password: &str) -> ApiResult<()> {
+    let auth = &node.config.auth;
+    let refuse = |text: String| Err(ApiError::invalid_parameters(json!([text])));
+    let length_min = auth.password_min_length;
+    if u64::try_from(password.chars().count()).unwrap_or(u64::MAX) < length_min {
+        return refuse(format!("Password is too short: it must be at least {length_min} characters long."));
+    }
+    let is_kind: [fn(char) -> bool; 4] = [
+        |c| c.is_ascii_lowercase(),
+        |c| c.is_ascii_uppercase(),
+        |c| c.is_ascii_digit(),
+        |c| !c.is_ascii_alphanumeric(),
+    ];
+    let kinds = is_kind.iter().filter(|is_kind| password.chars().any(**is_kind)).count();
+    let kinds_min = auth.password_min_char_categories;
+    if u64::try_from(kinds).unwrap_or(0) < kinds_min {
+        return refuse(format!(
+            "Password does not contain characters from at least {kinds_min} categories (lower case, upper case, digits, other)."
+        ));
+    }
+    Ok(())
+}
+
+/// Without a list everybody may register; an empty list closes the platform (spec 09, section 3).
+pub fn check_invitation(node: &Node, given: Option<&str>) -> ApiResult<()> {
+    use subtle::ConstantTimeEq;
+    let Some(tokens) = &node.config.invitation_tokens else { return Ok(()) };
+    let given = given.unwrap_or_default().as_bytes();
+    let is_listed =
+        tokens.iter().fold(false, |found, token| found | bool::from(token.expose().as_bytes().ct_eq(given)));
+    match is_listed {
+        true => Ok(()),
+        false => Err(ApiError::invalid_operation("Invalid invitation token")),
+    }
+}
+
+/// The account with its fields and defaults, and the token of its first session.
+fn new_account(node: &Node, params: &Map<String, Value>, password: model::PasswordHash) -> (NewAccount, String) {
+    let mut fields = Map::new();
+    for field in AccountStreams::shipped().fields().iter().filter(|field| field.has_value) {
+        let given = params.get(field.field_name()).filter(|value| !value.is_null()).cloned();
+        if let Some(value) = given.or_else(|| field.default.clone()).filter(|value| !value.is_null()) {
+            fields.insert(field.field_name().to_owned(), value);
+        }
+    }
+    let now = reply::now();
+    let app_id = params::text(params, "appId").unwrap_or_default();
+    let token = model::id::fresh_item_id();
+    let session = Session { token: token.clone(), app_id: app_id.to_owned(), expires: now + node.session_max_s() };
+    let access = auth::personal_access(app_id, &token, now);
+    let account = NewAccount {
+        username: params::text(params, "username").unwrap_or_default().to_owned(),
+        password,
+        fields,
+        session: Some((session, access)),
+    };
+    (account, token)
+}
+
+async fn create(shard: &Shard, entry: &UserEntry, account: NewAccount) -> ApiResult<()> {
+    let grant = Grant::server_itself(ServerTask::Account, entry.user.clone(), entry.slot, Right::Write);
+    let write = Write::CreateAccount(Box::new(account));
+    let call = WriteCall { grant, write, audit: None, batch: None, now: reply::now() };
+    match shard.node.base.write(call).await {
+        Ok(written) => Ok(written.map(|_| ())?),
+        Err(_) => Err(ApiError::busy()),
+    }
+}
+
+static USERNAME: LazyLock<Schema> = LazyLock::new(|| {
+    let text = "Username should have from 5 to 60 characters and contain only lower-case letters, numbers or dashes.";
+    params::schema(json!({
+        "type": "object",
+        "properties": { "username": {
+            "type": "string",
+            "pattern": USERNAME_PATTERN,
+            "messages": { "PATTERN": { "code": "username-invalid", "message": text } },
+        } },
+    }))
+});
+
+/// 400 `username-invalid` in the form of every validation error.
+pub fn check_username(username: &str) -> ApiResult<()> {
+    USERNAME
+        .check(&json!({ "username": username }))
+        .map_err(|problems| ApiError::invalid_parameters(problems.iter().map(Problem::to_json).collect()))
+}
+
+/// Half-made users: reservations whose account exists are confirmed, the others released. Runs before listening.
+pub fn sweep(node: &Node) -> Result<usize, StoreError> {
+    let ask = |command: Command| {
+        let reply = node.platform.call(command);
+        reply.blocking_recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the platform store stopped".into())))
+    };
+    let Answer::Users(half_made) = ask(Command::HalfMade)? else { return Ok(0) };
+    for entry in &half_made {
+        let accounts = node.base.accounts(entry.slot)?;
+        let exists = accounts.iter().any(|(user, _)| *user == entry.user);
+        let user = entry.user.clone();
+        ask(if exists { Command::Confirm { user } } else { Command::Release { user } })?;
+    }
+    Ok(half_made.len())
+}

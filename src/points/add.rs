@@ -1,0 +1,252 @@
+//! Flow 2, a series post: token -> holder -> permission -> flatjson -> ring -> log (group commit) -> ack (spec 08,
+//! sections 5 and 6). Everything of a request is checked before anything of it is appended.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use model::permission::Refused;
+use model::types::{LeafKind, SeriesField};
+use model::{Event, Grant};
+use serde_json::{Map, json};
+use series::{Cells, Column, Ingest, IngestError, Points};
+use shards::log_writer::LogRefusal;
+use shards::{Lane, Response};
+use storage::base::{Answer, Found, Read, ReadCall};
+use wire::flatjson::{self, CellKind, Field, FlatJsonError};
+
+use super::extents::Extent;
+use crate::context::Context;
+use crate::edge::Body;
+use crate::error::{ApiError, ApiResult};
+use crate::methods::{MethodId, refused};
+use crate::metrics::Hop;
+use crate::node::Shard;
+use crate::reply;
+use crate::router::Action;
+use crate::space::Holder;
+use crate::trunk::UserCall;
+
+/// Larger bodies are parsed on the cpu lane, so that the shard's other connections go on.
+const PARSE_INLINE_BYTES_MAX: usize = 256 * 1024;
+
+/// The points of one series, allowed and parsed.
+struct Post {
+    event_id: String,
+    grant: Grant,
+    points: Points,
+}
+
+impl Shard {
+    pub async fn add_points(self: &Rc<Self>, call: UserCall) -> Response {
+        let echo = call.echo.clone();
+        let mut access_id = None;
+        let response = match self.try_add_points(call, &mut access_id).await {
+            Ok(()) => {
+                let status = json!({ "status": "ok" }).as_object().cloned().unwrap_or_else(Map::new);
+                reply::success(200, echo, status, self.node.serial())
+            }
+            Err(error) => reply::bare_failure(echo, &error),
+        };
+        reply::with_access_id(response, access_id)
+    }
+
+    async fn try_add_points(self: &Rc<Self>, call: UserCall, access_id: &mut Option<String>) -> ApiResult<()> {
+        let UserCall { entry, action, auth, body, source, .. } = call;
+        let body = json_bytes(body);
+        let opened = self.open_context(&entry, MethodId::CallBatch, auth, &source).await;
+        let context = opened.map_err(|refusal| {
+            *access_id = refusal.access_id;
+            refusal.error
+        })?;
+        *access_id = Some(context.access.id.clone());
+        let started = Instant::now();
+        let posts = match action {
+            Action::AddPoints { event } => vec![self.read_post(&context, event, body).await?],
+            _ => self.read_batch(&context, &body).await?,
+        };
+        self.node.metrics.hop(Hop::Parse, started.elapsed());
+        self.store_points(&context, posts).await
+    }
+
+    /// Ring -> log -> ack. The answer can only be made from the ack, the ack only from a synced position.
+    async fn store_points(self: &Rc<Self>, context: &Context, posts: Vec<Post>) -> ApiResult<()> {
+        let started = Instant::now();
+        let extents: Vec<(String, Extent)> =
+            posts.iter().filter_map(|post| Some((post.event_id.clone(), self.extent(context, post)?))).collect();
+        let batch = posts.into_iter().map(|post| (post.grant, post.points)).collect();
+        // From here to the commit nothing waits: posts enter the log in the order of their sequences.
+        let (ticket, decided) = {
+            let slot = self.points.log.reserve().map_err(log_refused)?;
+            let appended = self.points.ingest.borrow_mut().append(batch);
+            let (ticket, group) = match appended {
+                Ok(appended) => appended,
+                Err(IngestError::Empty) => return Ok(()),
+                Err(error) => return Err(ingest_refused(error)),
+            };
+            (ticket, slot.commit(group))
+        };
+        self.flush_if_due();
+        let durable = decided.await.unwrap_or(Err(LogRefusal::Closed)).map_err(log_refused)?;
+        let _ack = Ingest::acknowledge(ticket, &durable)
+            .ok_or_else(|| ApiError::unexpected("the log answered a post with the sync of another"))?;
+        self.node.metrics.hop(Hop::Log, started.elapsed());
+        let entry = context.space.data.borrow().entry.clone();
+        for (event_id, extent) in extents {
+            self.points.extents.note(&entry, event_id, extent);
+        }
+        Ok(())
+    }
+
+    fn extent(&self, context: &Context, post: &Post) -> Option<Extent> {
+        let (_, last_ns) = post.points.extent_ns()?;
+        self.node.metrics.points_added(post.points.rows());
+        Some(Extent { last_ns, author: post.grant.author().as_str().to_owned(), written: context.now })
+    }
+
+    async fn read_post(self: &Rc<Self>, context: &Context, event_id: String, body: Bytes) -> ApiResult<Post> {
+        let (holder, grant) = self.writable_holder(context, &event_id).await?;
+        let schema = self.column_schema(&holder.element)?;
+        let time = holder.time;
+        let parsed = if body.len() <= PARSE_INLINE_BYTES_MAX {
+            flatjson::parse(&body, &schema, time).map(|points| convert(points, &schema))
+        } else {
+            let job = move || flatjson::parse(&body, &schema, time).map(|points| convert(points, &schema));
+            self.node.pool.run(Lane::Cpu, job).await.map_err(|_| ApiError::busy())?
+        };
+        Ok(Post { event_id, grant, points: parsed.map_err(bad_body)? })
+    }
+
+    async fn read_batch(self: &Rc<Self>, context: &Context, body: &Bytes) -> ApiResult<Vec<Post>> {
+        let mut posts = Vec::new();
+        for element in flatjson::parse_batch(body).map_err(bad_body)? {
+            let element = element.map_err(bad_body)?;
+            let event_id = element.event_id.into_owned();
+            let points = body.slice_ref(element.flat_json);
+            posts.push(self.read_post(context, event_id, points).await?);
+        }
+        Ok(posts)
+    }
+
+    /// The holder event: exists, not in the trash, writable for the caller, a series; in this order.
+    async fn writable_holder(self: &Rc<Self>, context: &Context, event_id: &str) -> ApiResult<(Rc<Holder>, Grant)> {
+        let known = context.space.data.borrow().holder(event_id);
+        let (holder, stream_ids, is_trashed) = match known {
+            Some(holder) => (Some(Rc::clone(&holder)), holder.stream_ids.clone(), holder.trashed),
+            None => {
+                let event = self.holder_event(context, event_id).await?;
+                (remember(context, &event), event.stream_ids, event.trashed)
+            }
+        };
+        if is_trashed {
+            return Err(ApiError::invalid_operation(format!("The referenced event \"{event_id}\" is trashed."))
+                .with_data(json!({ "trashedReference": "eventId" })));
+        }
+        let key = holder.as_ref().map_or_else(|| model::SeriesKey::from_u64(0), |holder| holder.key);
+        let grant = context.caller(|caller, _| caller.write_series(&stream_ids, key)).map_err(series_refused)?;
+        match holder {
+            Some(holder) => Ok((holder, grant)),
+            None => Err(ApiError::invalid_operation(
+                "High Frequency data can only be stored in events whose type starts with 'series:'.",
+            )),
+        }
+    }
+
+    pub(super) async fn holder_event(&self, context: &Context, event_id: &str) -> ApiResult<Event> {
+        let grant = context.caller(|caller, _| caller.any());
+        let call = ReadCall { grant, read: Read::Event { id: event_id.to_owned() }, batch: None };
+        match self.node.base.read(call).await {
+            Ok(Ok(Answer::Event(Some(Found::Event(event))))) => Ok(*event),
+            Ok(Ok(_)) => Err(ApiError::unknown_resource("event", event_id)),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(ApiError::busy()),
+        }
+    }
+
+    /// The columns of a series type; from the catalogue once.
+    fn column_schema(&self, element: &str) -> ApiResult<Arc<flatjson::Schema>> {
+        if let Some(schema) = self.points.schemas.borrow().get(element) {
+            return Ok(Arc::clone(schema));
+        }
+        let columns = self.node.catalogue.series_columns(element).map_err(|_| {
+            ApiError::new(400, "invalid-event-type", format!("The series type \"{element}\" is not known."))
+        })?;
+        let field = |field: &SeriesField| Field {
+            name: field.name.as_str().into(),
+            kind: match &field.kind {
+                LeafKind::Number => CellKind::Number,
+                LeafKind::Text => CellKind::Text,
+                LeafKind::Boolean => CellKind::Boolean,
+                LeafKind::Null => CellKind::Null,
+                LeafKind::Other(other) => CellKind::Unsupported(other.as_str().into()),
+            },
+            required: field.required,
+        };
+        let schema = Arc::new(flatjson::Schema { fields: columns.fields.iter().map(field).collect() });
+        self.points.schemas.borrow_mut().insert(element.to_owned(), Arc::clone(&schema));
+        Ok(schema)
+    }
+}
+
+/// Keeps the holder in the user's space, until its event changes.
+pub(super) fn remember(context: &Context, event: &Event) -> Option<Rc<Holder>> {
+    let holder = Holder {
+        key: event.series_key?,
+        stream_ids: event.stream_ids.clone(),
+        time: event.time,
+        element: event.series_element()?.to_owned(),
+        trashed: event.trashed,
+    };
+    Some(context.space.data.borrow_mut().put_holder(&event.id, holder))
+}
+
+pub(super) fn series_refused(why: Refused) -> ApiError {
+    match why {
+        Refused::Forbidden(_) => ApiError::not_granted(),
+        other => refused(other),
+    }
+}
+
+/// Only `application/json` bodies are read; any other is as good as an empty object (spec 08, section 1.2).
+fn json_bytes(body: Body) -> Bytes {
+    match body {
+        Body::Raw { bytes, is_json: true } => bytes,
+        _ => Bytes::from_static(b"{}"),
+    }
+}
+
+fn bad_body(error: FlatJsonError) -> ApiError {
+    ApiError::invalid_structure(error.to_string())
+}
+
+/// The parser's columns moved into the engine's.
+fn convert(points: flatjson::Points, schema: &flatjson::Schema) -> Points {
+    let column = |column: flatjson::Column| {
+        let name = Arc::clone(&schema.fields.get(column.field)?.name);
+        let cells = match column.cells {
+            flatjson::Cells::Number(numbers) => Cells::Number(numbers),
+            flatjson::Cells::Text { dictionary, codes } => Cells::Text { dictionary, codes },
+            flatjson::Cells::Boolean(booleans) => Cells::Boolean(booleans),
+        };
+        Some(Column { name, cells, present: column.present })
+    };
+    Points { times_ns: points.times_ns, columns: points.columns.into_iter().filter_map(column).collect() }
+}
+
+fn ingest_refused(error: IngestError) -> ApiError {
+    match error {
+        IngestError::Full { .. } => ApiError::busy(),
+        IngestError::Poisoned { .. } => ApiError::read_only(),
+        IngestError::TooLarge(_) => ApiError::invalid_structure("Too many points in one request; send fewer."),
+        other => ApiError::unexpected(other),
+    }
+}
+
+fn log_refused(refusal: LogRefusal) -> ApiError {
+    match refusal {
+        LogRefusal::Full | LogRefusal::Closed => ApiError::busy(),
+        LogRefusal::NoSpace(_) => ApiError::no_space(),
+        LogRefusal::Poisoned(_) => ApiError::read_only(),
+    }
+}

@@ -1,0 +1,165 @@
+//! Flow 2 on a shard: its ring, its log, and what follows a write. `add` takes points in, `get` gives them out,
+//! `extents` tells holder events how long their series have become.
+
+mod add;
+mod extents;
+mod get;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use model::SeriesKey;
+use rustc_hash::FxHashMap;
+use series::{Frozen, Ingest, LogEvent, RealDisk};
+use shards::Lane;
+use shards::log_writer::Log;
+use wire::flatjson;
+
+use self::extents::Extents;
+use crate::edge::Auth;
+use crate::error::{ApiError, ApiResult};
+use crate::node::Shard;
+use crate::router::Action;
+
+/// How long a flush waits before it is tried again after a failure (no space, say).
+const FLUSH_RETRY: Duration = Duration::from_secs(2);
+/// How often a frozen ring is looked at until the log has decided on its last posts.
+const SETTLE_POLL: Duration = Duration::from_millis(2);
+
+/// The series state of one shard.
+pub struct Points {
+    ingest: RefCell<Ingest>,
+    log: Log,
+    extents: Extents,
+    /// Column lists by element type, as the parser wants them.
+    schemas: RefCell<FxHashMap<String, Arc<flatjson::Schema>>>,
+    is_flushing: Cell<bool>,
+}
+
+impl Points {
+    pub fn new(ingest: Ingest, log: Log) -> Self {
+        Self {
+            ingest: RefCell::new(ingest),
+            log,
+            extents: Extents::default(),
+            schemas: RefCell::default(),
+            is_flushing: Cell::new(false),
+        }
+    }
+
+    /// Deleted series: gone for readers at once; from the disk when their segments are merged.
+    pub fn forget(&self, keys: &[SeriesKey]) {
+        let mut ingest = self.ingest.borrow_mut();
+        for key in keys {
+            ingest.forget(*key);
+        }
+    }
+
+    pub fn stats(&self) -> series::IngestStats {
+        self.ingest.borrow().stats()
+    }
+}
+
+/// The refusal of a missing token comes first, and differs by verb (spec 08, sections 5 and 9).
+pub fn check_token_present(action: &Action, auth: Option<&Auth>) -> ApiResult<()> {
+    let status = match action {
+        Action::GetPoints { .. } => 401,
+        _ => 400,
+    };
+    match auth {
+        Some(_) => Ok(()),
+        None => Err(ApiError::new(status, "missing-header", "Missing expected header \"authorization\"")),
+    }
+}
+
+impl Shard {
+    /// Tells the ring what the log has decided; runs for the life of the shard.
+    pub async fn pump_log(self: Rc<Self>) {
+        self.points
+            .log
+            .pump(|event| {
+                let mut ingest = self.points.ingest.borrow_mut();
+                match event {
+                    LogEvent::Durable(durable) => ingest.durable(durable),
+                    LogEvent::NoSpace { refused, why } => {
+                        tracing::error!(%why, "no space for the series log: points are refused until there is some");
+                        ingest.refused(refused);
+                    }
+                    LogEvent::Poisoned { why } => {
+                        tracing::error!(%why, "the series log failed: series are read-only until a restart");
+                        self.node.is_series_read_only.store(true, Ordering::Release);
+                        ingest.poisoned(Arc::clone(why));
+                    }
+                }
+            })
+            .await;
+    }
+
+    /// Starts a flush when the ring is due for one and none is running.
+    fn flush_if_due(self: &Rc<Self>) {
+        if self.points.ingest.borrow().flush_due() && !self.points.is_flushing.replace(true) {
+            let shard = Rc::clone(self);
+            shards::rt::spawn(async move {
+                shard.flush_ring().await;
+                shard.points.is_flushing.set(false);
+            });
+        }
+    }
+
+    /// Ring -> segment -> catalog -> checkpoint. Tried again until it succeeds or the log has failed.
+    async fn flush_ring(self: &Rc<Self>) {
+        if !self.points.ingest.borrow_mut().freeze() && self.points.ingest.borrow().frozen_ready().is_none() {
+            return;
+        }
+        let Some(frozen) = self.settled_ring().await else { return };
+        loop {
+            match self.write_segments(Arc::clone(&frozen)).await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::error!(%error, "points could not be flushed to a segment; trying again");
+                    shards::rt::sleep(FLUSH_RETRY).await;
+                }
+            }
+        }
+        self.points.ingest.borrow_mut().flushed(frozen.through());
+        if let Err(error) = self.points.log.checkpoint(frozen.through()).await {
+            tracing::warn!(%error, "the series log was not shortened");
+        }
+    }
+
+    async fn settled_ring(&self) -> Option<Arc<Frozen>> {
+        loop {
+            {
+                let ingest = self.points.ingest.borrow();
+                if let Some(frozen) = ingest.frozen_ready() {
+                    return Some(frozen);
+                }
+                if ingest.stats().is_poisoned {
+                    return None;
+                }
+            }
+            shards::rt::sleep(SETTLE_POLL).await;
+        }
+    }
+
+    async fn write_segments(&self, frozen: Arc<Frozen>) -> Result<(), String> {
+        let catalog = Arc::clone(&self.node.segments);
+        let job = move || catalog.flush(&frozen, &mut RealDisk::new()).map(|_| ());
+        match self.node.pool.run(Lane::File, job).await {
+            Ok(flushed) => flushed.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// At stop: what is in the ring goes into segments, so that the next start has nothing to replay.
+    pub async fn close_points(self: &Rc<Self>) {
+        while self.points.is_flushing.get() {
+            shards::rt::sleep(SETTLE_POLL).await;
+        }
+        self.flush_ring().await;
+        self.points.log.close().await;
+    }
+}

@@ -1,0 +1,95 @@
+//! For operators: `/health`, `/ready`, `/metrics`, and `/system/status` on the HFS port.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+use shards::Response;
+
+use crate::edge::Incoming;
+use crate::error::ApiError;
+use crate::metrics::{header, value};
+use crate::node::Shard;
+use crate::reply;
+use crate::router::Operations;
+
+pub fn operations(shard: &Shard, which: Operations, incoming: &Incoming) -> Response {
+    let echo = incoming.echo.clone();
+    match which {
+        Operations::Health => reply::raw_json(200, echo, &health(shard)),
+        Operations::Ready => {
+            let problem = problem(shard);
+            let body = json!({ "ready": problem.is_none(), "problem": problem });
+            reply::raw_json(if problem.is_none() { 200 } else { 503 }, echo, &body)
+        }
+        Operations::Status => reply::raw_json(200, echo, &json!({ "status": "ok" })),
+        Operations::Metrics => metrics(shard, incoming),
+    }
+}
+
+fn health(shard: &Shard) -> Value {
+    json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "apiVersion": reply::API_VERSION,
+        "driver": shard.handle.driver.to_string(),
+        "shards": shard.handle.count,
+        "uptimeSeconds": shard.node.started.elapsed().as_secs(),
+        "seriesReadOnly": shard.node.is_series_read_only.load(Ordering::Acquire),
+    })
+}
+
+/// Why this node should get no calls, if so.
+fn problem(shard: &Shard) -> Option<&'static str> {
+    if !shard.node.ready() {
+        return Some("starting");
+    }
+    let is_read_only = shard.node.is_series_read_only.load(Ordering::Acquire);
+    is_read_only.then_some("the series log failed: repair the disk, then restart the server")
+}
+
+/// Prometheus text, for loopback or with the admin key.
+fn metrics(shard: &Shard, incoming: &Incoming) -> Response {
+    let may_see = incoming.is_local || super::is_admin(shard, incoming.authorization.as_deref());
+    if !shard.node.config.metrics || !may_see {
+        let error = ApiError::unknown_route(&incoming.path);
+        return reply::failure(incoming.echo.clone(), &error, shard.node.serial());
+    }
+    let mut out = String::new();
+    shard.node.metrics.write(&mut out);
+    write_shards(shard, &mut out);
+    write_segments(shard, &mut out);
+    reply::text(200, incoming.echo.clone(), "text/plain; version=0.0.4; charset=utf-8", out)
+}
+
+fn write_segments(shard: &Shard, out: &mut String) {
+    let stats = shard.node.segments.stats();
+    header(out, "coreward_segments", "gauge", "Segment files of series.");
+    value(out, "coreward_segments", stats.segments);
+    header(out, "coreward_segment_bytes", "gauge", "Bytes of all segment files.");
+    value(out, "coreward_segment_bytes", stats.bytes);
+    header(out, "coreward_uptime_seconds", "gauge", "Seconds since the start.");
+    value(out, "coreward_uptime_seconds", shard.node.started.elapsed().as_secs());
+}
+
+fn write_shards(shard: &Shard, out: &mut String) {
+    use std::fmt::Write;
+    let shards = shard.handle.metrics.snapshot();
+    type Figure = fn(&shards::ShardSnapshot) -> u64;
+    let figures: [(&str, &str, &str, Figure); 7] = [
+        ("coreward_connections", "gauge", "Open connections.", |s| s.connections_open),
+        ("coreward_connections_total", "counter", "Connections since the start.", |s| s.connections_total),
+        ("coreward_requests_total", "counter", "Requests read.", |s| s.requests_total),
+        ("coreward_received_bytes_total", "counter", "Bytes read from clients.", |s| s.bytes_in_total),
+        ("coreward_sent_bytes_total", "counter", "Bytes written to clients.", |s| s.bytes_out_total),
+        ("coreward_refusals_total", "counter", "Requests refused before they reached a method.", |s| s.refusals_total),
+        ("coreward_mailbox_depth", "gauge", "Messages that wait for a shard.", |s| {
+            u64::try_from(s.mailbox_depth).unwrap_or(u64::MAX)
+        }),
+    ];
+    for (name, kind, help, figure) in figures {
+        header(out, name, kind, help);
+        for (index, snapshot) in shards.iter().enumerate() {
+            let _ = writeln!(out, "{name}{{shard=\"{index}\"}} {}", figure(snapshot));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a shard does with requests, messages and time: the way from `shards` into the trunk.
+
+use std::rc::Rc;
+
+use model::{Grant, Right, ServerTask};
+use shards::{Refusal, Request, Response, Service};
+use storage::base::{Write, WriteCall};
+use wire::http1::Head;
+
+use crate::audit;
+use crate::error::ApiError;
+use crate::node::{Message, Shard};
+use crate::reply::{self, Echo, now};
+use crate::space::UserSpace;
+
+/// Usage counters and sliding sessions are flushed this often.
+const USAGE_FLUSH_S: f64 = 10.0;
+
+impl Service for Shard {
+    type Message = Message;
+
+    fn body_bytes_max(&self, _head: &Head) -> usize {
+        usize::try_from(self.node.config.upload_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    fn call(self: Rc<Self>, request: Request) -> impl Future<Output = Response> + 'static {
+        self.serve(request)
+    }
+
+    async fn receive(self: Rc<Self>, message: Message) {
+        match message {
+            Message::Call { call, reply } => {
+                // A caller that went away needs no answer.
+                let _ = reply.send(self.answer(*call).await);
+            }
+            Message::ForgetUser { user } => self.forget_user(&user),
+        }
+    }
+
+    fn refuse(&self, why: &Refusal, head: Option<&Head>) -> Response {
+        let echo = head.map(Echo::of).unwrap_or_default();
+        let error = match why {
+            // The reference answers 400 where HTTP has 413 (spec 01, section 4.1).
+            Refusal::BodyTooLarge { .. } | Refusal::BadEncoding { .. } => ApiError::invalid_structure(why.to_string()),
+            Refusal::Overloaded => ApiError::busy(),
+            Refusal::Panicked => ApiError::unexpected(why),
+            Refusal::Protocol(_) | Refusal::HeadTimeout | Refusal::BodyTimeout => {
+                ApiError::new(why.status(), "invalid-request-structure", why.to_string())
+            }
+        };
+        let mut response = reply::failure(echo, &error, self.node.serial());
+        response.close = true;
+        response
+    }
+
+    async fn tick(self: Rc<Self>) {
+        let now = now();
+        self.flush_audit().await;
+        self.apply_extents(false).await;
+        if now >= self.usage_due.get() {
+            self.usage_due.set(now + USAGE_FLUSH_S);
+            self.flush_usage().await;
+        }
+    }
+
+    async fn stop(self: Rc<Self>) {
+        self.close_points().await;
+        self.apply_extents(true).await;
+        self.flush_usage().await;
+        self.flush_audit().await;
+    }
+}
+
+// The shard ticks every 100 ms, so records wait at most half of what is promised before they are sent to be stored.
+const _: () = assert!(shards::TICK.as_millis() * 2 <= audit::FLUSH_MS as u128);
+
+impl Shard {
+    /// Commits the audit records that wait. What cannot be stored now stays in the queue, whose end stops the calls.
+    async fn flush_audit(&self) {
+        for (slot, records) in self.audit.take() {
+            match self.node.base.audit(slot, records.clone()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "audit records could not be stored; trying again");
+                    self.audit.put_back(slot, records);
+                }
+                Err(_) => self.audit.put_back(slot, records),
+            }
+        }
+    }
+
+    async fn flush_usage(&self) {
+        for space in self.spaces.all() {
+            if space.data.borrow().has_usage() {
+                self.flush_usage_of(&space).await;
+            }
+        }
+    }
+
+    async fn flush_usage_of(&self, space: &UserSpace) {
+        let (entry, (accesses, sessions)) = {
+            let mut space = space.data.borrow_mut();
+            (space.entry.clone(), space.take_usage())
+        };
+        let grant = Grant::server_itself(ServerTask::Bookkeeping, entry.user, entry.slot, Right::Write);
+        let write = Write::Usage { accesses, sessions };
+        let call = WriteCall { grant, write, audit: None, batch: None, now: now() };
+        if let Ok(Err(error)) = self.node.base.write(call).await {
+            // Counters are approximate (spec 06, section 10): a failed flush is not kept for ever.
+            tracing::warn!(%error, "usage counters were not stored");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Flow 1, an API call: socket -> http1 -> edge -> router -> mailbox -> space -> permission -> method -> storage -> reply.
+//! The first three hops are in `shards` and `wire`; the rest is named here, in order.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use model::UserEntry;
+use serde_json::{Map, Value};
+use shards::{Request, Response};
+use tokio::sync::oneshot;
+
+use crate::audit::{ACCESS_INVALID, AuditDraft};
+use crate::context::Context;
+use crate::edge::{self, Auth, Body, Incoming, Source};
+use crate::error::{ApiError, ApiResult};
+use crate::methods::{self, MethodId, Outcome, params};
+use crate::metrics::Hop;
+use crate::node::{Message, Shard};
+use crate::reply::{self, Echo};
+use crate::router::{Action, Route};
+use crate::routes;
+
+/// How often a method runs again when what it was granted on has changed meanwhile.
+const STALE_RUNS_MAX: usize = 4;
+
+/// A call on one user's data, on its way to the user's owner.
+#[derive(Debug)]
+pub struct UserCall {
+    pub entry: UserEntry,
+    pub action: Action,
+    pub auth: Option<Auth>,
+    pub query: Map<String, Value>,
+    pub body: Body,
+    pub origin: Option<String>,
+    pub source: Source,
+    pub echo: Echo,
+    pub sent: Instant,
+}
+
+impl Shard {
+    /// Any request, on the shard that accepted its connection.
+    pub async fn serve(self: Rc<Self>, request: Request) -> Response {
+        let echo = Echo::of(&request.head);
+        let started = request.received;
+        let incoming = match edge::read(request) {
+            Ok(incoming) => incoming,
+            Err(error) => return reply::failure(echo, &error, self.node.serial()),
+        };
+        self.node.metrics.hop(Hop::Edge, started.elapsed());
+        let response = match &incoming.route {
+            Route::Preflight => reply::text(200, echo, "text/plain; charset=utf-8", "OK"),
+            Route::Greeting => routes::greeting(&self, &incoming),
+            Route::Operations(which) => routes::operations(&self, *which, &incoming),
+            Route::Register(_) => routes::register(&self, incoming).await,
+            Route::System => routes::system(&self, &incoming),
+            Route::User { .. } => self.user_call(incoming).await,
+            Route::Unknown => reply::failure(echo, &ApiError::unknown_route(&incoming.path), self.node.serial()),
+        };
+        self.node.metrics.answered(response.status, started.elapsed());
+        response
+    }
+
+    /// Resolves the user, and carries the call to the shard that owns it.
+    async fn user_call(self: &Rc<Self>, mut incoming: Incoming) -> Response {
+        let auth = incoming.take_auth();
+        let Incoming { route, query, body, origin, referer, source, echo, .. } = incoming;
+        let Route::User { username, action } = route else { unreachable!("serve() sends user routes here") };
+        let is_series = action.is_series();
+        let refuse = |error: ApiError| match is_series {
+            true => reply::bare_failure(echo.clone(), &error),
+            false => reply::failure(echo.clone(), &error, self.node.serial()),
+        };
+        if action == Action::Removed {
+            return refuse(ApiError::new(410, "removed-method", "This method is gone."));
+        }
+        if is_series {
+            if let Err(error) = crate::points::check_token_present(&action, auth.as_ref()) {
+                return refuse(error);
+            }
+        }
+        let entry = match self.resolve(&username).await {
+            Ok(entry) => entry,
+            Err(error) => return refuse(error),
+        };
+        let owner = self.owner_of(&entry);
+        let origin = origin.or(referer);
+        let call =
+            UserCall { entry, action, auth, query, body, origin, source, echo: echo.clone(), sent: Instant::now() };
+        if owner == self.handle.index {
+            return self.answer(call).await;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let message = Message::Call { call: Box::new(call), reply: sender };
+        if self.handle.mailboxes.try_send(owner, message).is_err() {
+            return refuse(ApiError::busy());
+        }
+        receiver.await.unwrap_or_else(|_| refuse(ApiError::busy()))
+    }
+
+    /// A call on the shard that owns the user.
+    pub async fn answer(self: &Rc<Self>, call: UserCall) -> Response {
+        self.node.metrics.hop(Hop::Mailbox, call.sent.elapsed());
+        if self.audit.is_full() {
+            return reply::failure(call.echo, &ApiError::busy(), self.node.serial());
+        }
+        match &call.action {
+            Action::ServiceInfo => reply::success(200, call.echo, self.node.service_info(), self.node.serial()),
+            Action::AddPoints { .. } | Action::AddPointsBatch => self.add_points(call).await,
+            Action::GetPoints { .. } => self.get_points(call).await,
+            Action::Batch => methods::batch::answer(self, call).await,
+            Action::Method { id: MethodId::AuthLogin, .. } => methods::auth::login(self, call).await,
+            Action::Method { .. } => self.api_call(call).await,
+            Action::Removed | Action::Unknown => {
+                reply::failure(call.echo, &ApiError::unknown_route(""), self.node.serial())
+            }
+        }
+    }
+
+    /// One method with one access: space -> permission -> method -> storage -> audit -> reply.
+    async fn api_call(self: &Rc<Self>, call: UserCall) -> Response {
+        let UserCall { entry, action, auth, query, body, source, echo, .. } = call;
+        let Action::Method { id, item } = action else { unreachable!("answer() sends methods here") };
+        let started = Instant::now();
+        let mut context = match self.open_context(&entry, id, auth, &source).await {
+            Ok(context) => context,
+            Err(refusal) => {
+                let response = reply::failure(echo, &refusal.error, self.node.serial());
+                return reply::with_access_id(response, refusal.access_id);
+            }
+        };
+        context.audit.query = query.clone();
+        self.node.metrics.hop(Hop::Space, started.elapsed());
+        let started = Instant::now();
+        let outcome = match params::of_call(id, item, query, body) {
+            Ok(params) => run_fresh(id, &mut context, &params).await,
+            Err(error) => Err(error),
+        };
+        self.node.metrics.hop(Hop::Method, started.elapsed());
+        self.finish(id, context, outcome, echo)
+    }
+
+    /// Usage and audit, then the answer.
+    fn finish(self: &Rc<Self>, id: MethodId, context: Context, outcome: ApiResult<Outcome>, echo: Echo) -> Response {
+        let access_id = Some(context.access.id.clone());
+        self.count_use(&context, id, outcome.is_ok());
+        let entry = context.space.data.borrow().entry.clone();
+        let response = match outcome {
+            Ok(Outcome::Fields(fields)) => {
+                self.audited(&entry, &context.audit, None);
+                reply::success(id.success_status(), echo, fields, self.node.serial())
+            }
+            Ok(Outcome::Events(answer)) => methods::events_query::stream(self, *answer, entry, context, echo),
+            Err(error) => {
+                self.audited(&entry, &context.audit, Some(&error));
+                reply::failure(echo, &error, self.node.serial())
+            }
+        };
+        reply::with_access_id(response, access_id)
+    }
+
+    /// Space, access, session: what every call with a token needs. Refusals are audited here.
+    pub async fn open_context(
+        self: &Rc<Self>,
+        entry: &UserEntry,
+        id: MethodId,
+        auth: Option<Auth>,
+        source: &Source,
+    ) -> Result<Context, crate::space::Refusal> {
+        use crate::space::Refusal;
+        let space = self.space(entry).await.map_err(|error| Refusal::new(error, None))?;
+        let now = reply::now();
+        let caller_id = auth.as_ref().and_then(|auth| auth.caller_id.clone());
+        let found = match &auth {
+            None => Err(Refusal::new(ApiError::invalid_token(401, "The access token is missing."), None)),
+            Some(auth) => space.data.borrow_mut().authenticate(&auth.token, now, self.node.session_max_s()),
+        };
+        let mut audit = AuditDraft::new(id.as_str(), ACCESS_INVALID, source);
+        audit.caller_id = caller_id.clone();
+        match found {
+            Ok(access) => {
+                audit.access_id = access.id.clone();
+                audit.access_serial = access.serial;
+                let shard = Rc::clone(self);
+                let source = source.clone();
+                Ok(Context { shard, space, access, caller_id, source, batch: None, audit, now })
+            }
+            Err(refusal) => {
+                if let Some(id) = &refusal.access_id {
+                    audit.access_id = id.clone();
+                }
+                self.audited(entry, &audit, Some(&refusal.error));
+                Err(refusal)
+            }
+        }
+    }
+
+    pub fn count_use(&self, context: &Context, id: MethodId, is_success: bool) {
+        if self.node.config.access_tracking && id != MethodId::CallBatch {
+            let counter = (is_success || id.counts_failures()).then(|| id.counter());
+            context.space.data.borrow_mut().count_use(&context.access.id, counter, context.now);
+        }
+    }
+}
+
+/// Runs a method, and again when the writer found its grant stale: what it checked has changed meanwhile.
+pub async fn run_fresh(id: MethodId, context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    for run in 0..STALE_RUNS_MAX {
+        match methods::run(id, context, params).await {
+            Err(error) if error.is_stale => context.refresh(run > 0).await?,
+            outcome => return outcome,
+        }
+    }
+    Err(ApiError::busy())
+}
