@@ -1,5 +1,15 @@
 //! What was acknowledged survives: every disk operation fails once, the power goes at every operation, logs are torn.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "test helpers outside of test functions"
+)]
+
 mod common;
 
 use common::*;
@@ -248,4 +258,23 @@ fn points_of_series_without_a_holder_are_dropped_by_the_replay() {
     assert_eq!((report.points, report.points_dropped), (1, 2));
     assert!(catalog.for_key(key(2), i64::MIN, i64::MAX).is_empty());
     assert_eq!(catalog.for_key(key(1), i64::MIN, i64::MAX).len(), 1);
+}
+
+#[test]
+fn a_refused_post_left_behind_an_acknowledged_one_does_not_overwrite_it_at_the_next_start() {
+    let sizes = Sizes { log_file_bytes: 1 << 20, ..SMALL };
+    let dirs = [Path::new(LOG), Path::new(SERIES)];
+    let disk = MemoryDisk::new(3);
+    let mut node = Node::start(disk.clone(), 1, sizes, dirs).unwrap();
+    node.post(vec![(key(1), numbers(&[(0, 1.0)]))]);
+    // Two small posts reach the file, the large one behind them does not: all three are refused.
+    let large: Vec<(i64, f64)> = (100..10_100).map(|t| (t, 0.0)).collect();
+    disk.fail_after(1, Fault::NoSpace);
+    let small = |value| vec![(key(1), numbers(&[(7, value)]))];
+    let outcomes = node.post_all(vec![small(2.0), small(3.0), vec![(key(1), numbers(&large))]]);
+    assert_eq!(outcomes, [Outcome::NoSpace; 3]);
+    // Written over the first of them, so that the second follows it in the file.
+    assert_eq!(node.post(small(4.0)), Outcome::Acknowledged);
+    let mut node = start(&disk, 2).unwrap();
+    assert_eq!(node.read(key(1)).unwrap(), [(0, 1.0), (7, 4.0)]);
 }

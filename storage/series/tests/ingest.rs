@@ -1,5 +1,15 @@
 //! The shard's side: what is visible when, what is refused, what an acknowledgement needs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "test helpers outside of test functions"
+)]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,15 @@
 //! Reading against a model: any order of writes, any spread over ring, frozen ring and segments, any page size.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "test helpers outside of test functions"
+)]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,15 @@
 //! Logs cut off and with flipped bits: nothing invented, nothing twice, damage before the tail is never passed over.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "test helpers outside of test functions"
+)]
+
 mod common;
 
 use common::*;
