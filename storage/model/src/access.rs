@@ -60,6 +60,14 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// `None` for a feature permission.
+    pub fn stream_id(&self) -> Option<&str> {
+        match self {
+            Self::Stream { stream_id, .. } => Some(stream_id),
+            Self::Feature { .. } => None,
+        }
+    }
+
     pub fn to_json(&self) -> Value {
         match self {
             Self::Stream { stream_id, level } => json!({ "streamId": stream_id, "level": level.as_str() }),

@@ -79,7 +79,7 @@ impl Event {
         match self.duration {
             Duration::Instant => {}
             Duration::Running => drop(out.insert("duration".into(), Value::Null)),
-            Duration::Seconds(length) if length == 0.0 => {}
+            Duration::Seconds(0.0) => {}
             Duration::Seconds(length) => drop(out.insert("duration".into(), number(length))),
         }
         out.insert("type".into(), self.kind.clone().into());

@@ -1,5 +1,7 @@
 //! What a checked query on events sees.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 mod common;
 
 use common::{World, app, ids, personal, shared};

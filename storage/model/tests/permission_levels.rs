@@ -98,10 +98,14 @@ fn only_the_own_shared_secret_stream_is_open_whatever_the_permissions() {
 }
 
 #[test]
-fn the_email_list_is_never_readable_without_a_personal_token() {
+fn the_email_list_is_neither_read_nor_written_without_a_personal_token() {
     let world = forest();
-    let access = shared(&[("*", "manage"), (":_emails:", "manage")]);
-    assert!(world.caller(&access).read_event(&ids(&[":_emails:"])).is_err());
+    for level in ["read", "create-only", "manage"] {
+        let access = shared(&[("*", level), (":_emails:", level)]);
+        assert!(world.caller(&access).read_event(&ids(&[":_emails:"])).is_err());
+        assert!(world.caller(&access).create_event(&ids(&[":_emails:"])).is_err());
+        assert!(world.caller(&access).delete_stream(":_emails:").is_err());
+    }
     assert!(world.caller(&personal()).read_event(&ids(&[":_emails:"])).is_ok());
 }
 

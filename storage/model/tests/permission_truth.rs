@@ -1,5 +1,7 @@
 //! Levels and query filters against plain truth functions, on random trees, permissions, queries and events.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 mod common;
 
 use common::{World, access};

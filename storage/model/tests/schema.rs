@@ -1,5 +1,7 @@
 //! Schema checks and the form in which problems are told.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use model::schema::{Problem, Schema, SchemaError};
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! `streams.get`: which streams are listed, in which order and shape.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 mod common;
 
 use common::{World, app, personal, shared};

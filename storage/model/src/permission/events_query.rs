@@ -213,12 +213,8 @@ impl View<'_> {
 
     /// Streams of the access's own permissions that a wildcard stands for.
     fn readable_entries(&self) -> impl Iterator<Item = &str> {
-        let stream_id = |permission| match permission {
-            &Permission::Stream { ref stream_id, .. } => Some(stream_id.as_str()),
-            Permission::Feature { .. } => None,
-        };
         let in_trash = |id: &str| self.state == TrashState::Default && self.caller.tree.is_trashed_or_under_trashed(id);
-        self.caller.access.permissions.iter().filter_map(stream_id).filter(move |id| {
+        self.caller.access.permissions.iter().filter_map(Permission::stream_id).filter(move |id| {
             let readable = self.levels.of(id).is_some_and(Level::can_read_events);
             Store::of(id) == Store::Local && self.caller.tree.contains(id) && readable && !in_trash(id)
         })
@@ -281,8 +277,7 @@ impl View<'_> {
             return masked.map(|stream| stream.id.clone()).collect();
         }
         let mut masked = Vec::new();
-        for permission in &self.caller.access.permissions {
-            let Permission::Stream { stream_id, .. } = permission else { continue };
+        for stream_id in self.caller.access.permissions.iter().filter_map(Permission::stream_id) {
             if Store::of(stream_id) != Store::Local || !self.levels.of(stream_id).is_some_and(hides) {
                 continue;
             }

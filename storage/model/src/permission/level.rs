@@ -90,13 +90,14 @@ impl<'a> Levels<'a> {
         if id.starts_with(SHARED_SECRETS_ROOT) {
             return is_own_secret_stream(id, &self.caller.access.id).then_some(Level::Contribute);
         }
+        // Without a personal token the e-mail list is neither read nor written, whatever the permissions.
+        if id.starts_with(EMAILS_ROOT) {
+            return None;
+        }
         let own = self.entries.get(id).copied();
         let inherited =
             || self.caller.tree.ancestors(id).find_map(|stream| self.entries.get(stream.id.as_str()).copied());
-        let level = own.or_else(inherited).or_else(|| self.star())?;
-        let is_emails = id.starts_with(EMAILS_ROOT);
-        // The e-mail list is never readable without a personal token, but may be listed by name.
-        Some(if is_emails && level != Level::None { Level::CreateOnly } else { level })
+        own.or_else(inherited).or_else(|| self.star())
     }
 
     fn of_account(&self, id: &str) -> Option<Level> {

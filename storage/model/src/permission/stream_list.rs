@@ -94,7 +94,9 @@ impl Lister<'_> {
     }
 
     fn is_listable(&self, id: &str) -> bool {
-        self.levels.of(id).is_some_and(Level::can_list) && !self.is_internal(id)
+        // The root of the e-mail list is named to whoever lists everything (observed), and opens nothing.
+        let level = if id == EMAILS_ROOT { self.levels.star() } else { self.levels.of(id) };
+        level.is_some_and(Level::can_list) && !self.is_internal(id)
     }
 
     /// Part of the CMC plugin that nobody but the user sees.
@@ -159,11 +161,7 @@ impl Lister<'_> {
     }
 
     fn entries(&self) -> impl Iterator<Item = &str> {
-        let stream_id = |permission| match permission {
-            &Permission::Stream { ref stream_id, .. } => Some(stream_id.as_str()),
-            Permission::Feature { .. } => None,
-        };
-        let ids = self.caller.access.permissions.iter().filter_map(stream_id);
+        let ids = self.caller.access.permissions.iter().filter_map(Permission::stream_id);
         ids.filter(|id| *id != "*" && !id.starts_with(SHARED_SECRETS_ROOT))
     }
 
