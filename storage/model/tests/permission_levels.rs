@@ -175,6 +175,8 @@ fn a_hidden_account_stream_refuses_even_the_user() {
     let access = personal();
     assert!(world.caller(&access).read_event(&ids(&[":_system:appId"])).is_err());
     assert!(world.caller(&access).read_event(&ids(&[":_system:language"])).is_ok());
+    let inner = world.caller(&access).read_event(&ids(&["A", ":_cmc:_internal:retries"]));
+    assert!(matches!(inner, Err(Refused::Unknown(_))), "not even its existence is told");
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn secrets_of_others_and_the_inside_of_the_messaging_plugin_are_pruned() {
     let access = app(&[("*", "read"), ("selfAudit", "forbidden")]);
     let expected = format!(":_audit: :_cmc:(:_cmc:inbox) :_emails: :_shared-secrets:me {ACCOUNT}");
     assert_eq!(shape(&roots(&world, &access)), expected);
+    assert!(shape(&roots(&world, &personal())).contains(":_cmc:(:_cmc:inbox)"));
     assert!(shape(&roots(&world, &personal())).contains(":_shared-secrets:(:_shared-secrets:me :_shared-secrets:x)"));
 }
 
