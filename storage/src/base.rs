@@ -80,7 +80,8 @@ pub enum Write {
     CreateEvent {
         event: Box<Event>,
     },
-    /// The whole new state. `expected_modified` is that of the state it was made from: otherwise `Stale`.
+    /// The whole new state, but `created*` and the series key, which stay. `expected_modified` is that of the
+    /// state it was made from: otherwise `Stale`.
     UpdateEvent {
         event: Box<Event>,
         expected_modified: f64,
@@ -235,6 +236,8 @@ pub enum Read {
     Event {
         id: String,
     },
+    /// Former states, oldest first. One that `keep-authors` has reduced has no stream ids: only `id`,
+    /// `modified` and `modified_by` count.
     EventHistory {
         id: String,
     },
@@ -290,6 +293,7 @@ pub enum Found {
 }
 
 /// Finished JSON of consecutive items, comma separated, without brackets: `{...},{...}`.
+/// May be empty and still have a next page (many rows were looked at and none matched).
 #[derive(Debug)]
 pub struct Page {
     pub json: Bytes,

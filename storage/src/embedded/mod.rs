@@ -100,7 +100,8 @@ pub(crate) struct Settings {
     pub(crate) max_group: usize,
     pub(crate) queue: usize,
     pub(crate) readers_per_slot: usize,
-    pub(crate) cache_kib_per_connection: u64,
+    pub(crate) writer_cache_kib: u64,
+    pub(crate) reader_cache_kib: u64,
     pub(crate) lane: Arc<dyn Lane>,
 }
 
@@ -118,7 +119,8 @@ impl EmbeddedStore {
         make_folder(&folder)?;
         fix_slot_count(&folder, config.slots)?;
         let readers = u64::try_from(config.readers_per_slot.max(1)).unwrap_or(1);
-        let connections = u64::from(config.slots).saturating_mul(1 + readers);
+        // Half for the writers, half for the readers.
+        let writer_kib = config.cache_bytes / 1024 / 2 / u64::from(config.slots);
         let settings = Arc::new(Settings {
             seals: config.seals,
             deletion_mode: config.deletion_mode,
@@ -126,7 +128,8 @@ impl EmbeddedStore {
             max_group: config.max_group.max(1),
             queue: config.queue.max(1),
             readers_per_slot: config.readers_per_slot.max(1),
-            cache_kib_per_connection: (config.cache_bytes / 1024 / connections).max(CACHE_KIB_MIN),
+            writer_cache_kib: writer_kib.max(CACHE_KIB_MIN),
+            reader_cache_kib: (writer_kib / readers).max(CACHE_KIB_MIN),
             lane,
         });
         let slots = (0..config.slots)

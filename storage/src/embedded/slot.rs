@@ -36,9 +36,8 @@ pub(super) struct Shared {
 
 impl Slot {
     pub(super) fn new(id: SlotId, path: PathBuf, settings: &Arc<Settings>) -> Self {
-        let settings = Arc::clone(settings);
-        let shared = Shared { id, path, settings, opened: OnceLock::new(), readers: Mutex::default() };
-        Self { shared: Arc::new(shared), writer: Mutex::new(WriterState::Unused) }
+        let shared = Arc::new(Shared::new(id, path, Arc::clone(settings)));
+        Self { shared, writer: Mutex::new(WriterState::Unused) }
     }
 
     pub(super) fn send(&self, job: Job) {
@@ -112,12 +111,16 @@ impl Slot {
 }
 
 impl Shared {
+    pub(super) fn new(id: SlotId, path: PathBuf, settings: Arc<Settings>) -> Self {
+        Self { id, path, settings, opened: OnceLock::new(), readers: Mutex::default() }
+    }
+
     fn with_reader<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.opened.wait().clone()?;
         let pooled = lock(&self.readers).pop();
         let connection = match pooled {
             Some(connection) => connection,
-            None => schema::open_reader(&self.path, self.settings.cache_kib_per_connection)?,
+            None => schema::open_reader(&self.path, self.settings.reader_cache_kib)?,
         };
         let outcome = ask(&connection);
         let mut readers = lock(&self.readers);

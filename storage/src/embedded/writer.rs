@@ -90,19 +90,24 @@ pub(super) struct Writer {
 impl Writer {
     /// The thread's whole life.
     pub(super) fn run(shared: &Arc<Shared>, jobs: Receiver<Job>) {
-        let opened = schema::open_writer(&shared.path, shared.settings.cache_kib_per_connection);
-        let mut connection = match opened {
-            Ok(connection) => connection,
+        let mut writer = match Self::open(shared) {
+            Ok(writer) => writer,
             Err(error) => {
                 tracing::error!(path = %shared.path.display(), %error, "a slot file cannot be opened");
                 drop(shared.opened.set(Err(error.clone())));
                 return jobs.into_iter().for_each(|job| job.refuse(error.clone()));
             }
         };
+        drop(shared.opened.set(Ok(())));
+        while writer.serve_group(&jobs) {}
+        writer.commit();
+    }
+
+    fn open(shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        let mut connection = schema::open_writer(&shared.path, shared.settings.writer_cache_kib)?;
         let wal_pages = Arc::new(AtomicU32::new(0));
         watch_wal(&mut connection, &wal_pages);
-        drop(shared.opened.set(Ok(())));
-        let mut writer = Self {
+        Ok(Self {
             desk: Desk::new(connection, Arc::clone(&shared.settings), shared.id),
             shared: Arc::clone(shared),
             waiting: Vec::new(),
@@ -114,9 +119,7 @@ impl Writer {
             truncate: false,
             wal_pages,
             checkpointing: Arc::new(AtomicBool::new(false)),
-        };
-        while writer.serve_group(&jobs) {}
-        writer.commit();
+        })
     }
 
     /// Takes what waits, then commits unless a batch holds the transaction open. False: closed.
@@ -395,3 +398,6 @@ fn watch_wal(connection: &mut Connection, pages_now: &Arc<AtomicU32>) {
 fn no_such_batch() -> StoreError {
     StoreError::Unavailable("the batch is not open (10 s without a command close it): run it again".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,10 +32,12 @@ pub enum Command {
     FindUser {
         name: String,
     },
+    /// Confirmed accounts only.
     FindUnique {
         field: String,
         value: String,
     },
+    /// Replaces the user's value of the field; `None` frees it.
     SetUnique {
         user: UserId,
         field: String,
@@ -51,6 +53,7 @@ pub enum Command {
         key: String,
         value: Option<Value>,
     },
+    /// User names and aliases share one space of names: `Taken {"alias"}`.
     AddAlias {
         user: UserId,
         alias: String,
