@@ -72,7 +72,8 @@ impl Report {
         }
         for (label, lines) in [("note", &self.notes), ("skipped", &self.skips), ("FAILED", &self.failures)] {
             for line in lines {
-                text.push_str(&format!("{label}: {line}\n"));
+                // The details were printed when it happened.
+                text.push_str(&format!("{label}: {}\n", line.lines().next().unwrap_or_default()));
             }
         }
         text.push_str(&format!("{} passed, {} failed", self.passed, self.failures.len()));

@@ -32,7 +32,11 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
         (_, None) => complain("is absent".to_owned()),
         (What::Equals(expected), Some(found)) => {
             let expected = fill(expected, variables)?;
-            let expected = serde_json::from_str(&expected).unwrap_or(Value::String(expected));
+            // A header is text, whatever it looks like.
+            let expected = match claim.at {
+                Place::Header(_) => Value::String(expected),
+                Place::Pointer(_) => serde_json::from_str(&expected).unwrap_or(Value::String(expected)),
+            };
             match is_same(&expected, &found) {
                 true => Ok(()),
                 false => complain(format!("should be {expected} and is {found}")),
@@ -81,7 +85,9 @@ mod tests {
         let script =
             super::super::script::Script::parse(std::path::Path::new("x.txt"), &format!("## 1 x\nGET /x\n{text}"));
         let script = script.unwrap();
-        let headers = vec![("API-Version".to_owned(), "2.0.0".to_owned())];
+        let headers =
+            [("API-Version", "2.0.0"), ("X-Age", "60")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = headers.to_vec();
         let reply = Reply { status, headers, body: body.to_string().into_bytes() };
         check(&script.cases[0].steps[0], &reply, &mut Variables::new())
     }
@@ -97,9 +103,15 @@ mod tests {
     #[test]
     fn claims_of_json_and_headers_hold_or_not() {
         let body = || json!({ "a": [1, 2.0], "n": null, "t": "some text" });
-        for claim in
-            ["/a = [1.0,2]", "/b absent", "/n present", "/t ~ \"me te\"", "/a length 2", "header api-version = 2.0.0"]
-        {
+        for claim in [
+            "/a = [1.0,2]",
+            "/b absent",
+            "/n present",
+            "/t ~ \"me te\"",
+            "/a length 2",
+            "header api-version = 2.0.0",
+            "header x-age = 60",
+        ] {
             assert_eq!(outcome(&format!("  -> 200\n  {claim}"), 200, body()), Ok(()), "{claim}");
         }
         for claim in ["/a = [1]", "/a absent", "/b present", "/t ~ \"other\"", "/a length 3", "header x = y"] {

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn acting_without_a_caller_is_found_outside_the_list() {
         assert_eq!(findings("src/methods/events.rs", "Grant::server_itself(user);"), 1);
-        assert_eq!(findings("src/boot.rs", "Grant::server_itself(user);"), 0);
+        assert_eq!(findings("src/node.rs", "Grant::server_itself(user);"), 0);
     }
 
     #[test]

@@ -16,14 +16,15 @@ test('service information names the URLs and the series feature', async () => {
   assert.equal(await service.isDnsLess(), true);
 });
 
-test('a created user exists and its API endpoint works at once', async () => {
+test('a created user exists and is told the endpoint to log in at', async () => {
   const service = newService();
   const username = newUsername('created');
   assert.equal(await service.userExists(username), false);
   const created = await createUser(service, username);
   assert.equal(created.username, username);
   assert.equal(await service.userExists(username), true);
-  const info = await new pryv.Connection(created.apiEndpoint).accessInfo();
+  assert.equal(created.apiEndpoint, await service.apiEndpointFor(username));
+  const info = await (await service.login(username, password, appId)).accessInfo();
   assert.equal(info.user.username, username);
   assert.equal(info.type, 'personal');
 });
@@ -49,5 +50,6 @@ test('a login gives a connection and a wrong password does not', async () => {
 test('an endpoint with a wrong token is refused', async () => {
   const { service, username } = await loggedIn('wrong');
   const endpoint = await service.apiEndpointFor(username, 'not-a-token');
-  await assert.rejects(new pryv.Connection(endpoint).accessInfo());
+  const answer = await new pryv.Connection(endpoint).accessInfo();
+  assert.equal(answer.error.id, pryv.ERRORS.INVALID_ACCESS_TOKEN);
 });
