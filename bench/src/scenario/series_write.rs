@@ -1,0 +1,315 @@
+//! Posts of points to many series: synced, and with `--unsynced` also on a memory disk, where a sync costs nothing.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{DATA, Place, Variant, measure};
+use crate::accounts::{self, Account, Series};
+use crate::args::Options;
+use crate::client::{Client, head};
+use crate::drive::Load;
+use crate::error::{BenchError, Result};
+use crate::report::{Goal, Report};
+use crate::server::Server;
+
+const MEMORY_DISK: &str = "/dev/shm";
+/// The first post of a series; a power of ten, since a JSON number has no leading zeros.
+const FIRST_POST: u64 = 1_000;
+
+pub(super) fn run(options: &Options, report: &mut Report) -> Result<()> {
+    let mut stands = vec![Stand::new(options, &options.data, Sync::Disk)?];
+    if options.unsynced && Path::new(MEMORY_DISK).is_dir() {
+        stands.push(Stand::new(options, Path::new(MEMORY_DISK), Sync::Memory)?);
+    } else if options.unsynced {
+        report.skip("unsynced", "this machine has no /dev/shm to put the data folder on");
+    }
+    for _ in 0..options.rounds {
+        for stand in &mut stands {
+            for variant in &mut stand.variants {
+                let refused = measure(options, report, &stand.server, variant)?;
+                variant.load.is_whole &= refused == 0;
+            }
+        }
+    }
+    for stand in stands {
+        stand.variants.iter().try_for_each(|variant| variant.load.verify(&stand.server))?;
+        stand.server.stop()?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Disk,
+    Memory,
+}
+
+impl Sync {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "synced",
+            Self::Memory => "memory disk",
+        }
+    }
+
+    /// First goals: points, and small posts.
+    fn goal(self, points: usize) -> Option<Goal> {
+        match (self, points) {
+            (Self::Disk, 1_000) => Some(Goal::at_least("points/cpu-s", 8_000_000.0)),
+            (Self::Memory, 1_000) => Some(Goal::at_least("points/cpu-s", 12_000_000.0)),
+            (Self::Disk, 10) => Some(Goal::at_least("req/cpu-s", 30_000.0)),
+            _ => None,
+        }
+    }
+}
+
+/// A server with the users and series that its variants write to.
+struct Stand {
+    variants: Vec<Variant<Writer>>,
+    server: Server,
+    /// Removed after the server has stopped.
+    _place: Place,
+}
+
+impl Stand {
+    fn new(options: &Options, parent: &Path, sync: Sync) -> Result<Self> {
+        let place = Place::new(options, parent)?;
+        let server = Server::start(&place.setup, DATA)?;
+        let shapes = shapes(options);
+        let users = shapes.iter().map(|shape| shape.users).max().unwrap_or(1);
+        let mut variants = Vec::new();
+        let accounts = accounts::create(server.address(), users)?;
+        for &points in &options.points {
+            for shape in &shapes {
+                let name = format!("{}, {points} points, {} series, {} users", sync.name(), shape.series, shape.users);
+                if options.wants(&name) {
+                    let load = Writer::new(options, &server, &accounts, shape, points)?;
+                    variants.push(Variant { name, goal: sync.goal(points), connections: options.connections, load });
+                }
+            }
+        }
+        Ok(Self { variants, server, _place: place })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    series: usize,
+    users: usize,
+}
+
+/// One user with a series for each connection, then a user for each series up to the largest number of users.
+fn shapes(options: &Options) -> Vec<Shape> {
+    let one_user = Shape { series: options.connections, users: 1 };
+    let sized = options.sizes.iter().map(|size| {
+        let series = options.connections * size;
+        Shape { series, users: series.min(options.users) }
+    });
+    let mut shapes: Vec<Shape> = std::iter::once(one_user).chain(sized).collect();
+    shapes.dedup();
+    shapes
+}
+
+/// Sends each series its next points, as a device would: growing times, values with two decimals.
+struct Writer {
+    points: usize,
+    connections: usize,
+    targets: Vec<Target>,
+    /// For each connection, its next turn through its share of the series.
+    turns: Vec<usize>,
+    template: Vec<Template>,
+    /// No post was refused, so that every series is without a gap.
+    is_whole: bool,
+}
+
+struct Target {
+    series: Series,
+    next_post: u64,
+    head: Vec<u8>,
+    head_is_for_bytes: usize,
+}
+
+impl Writer {
+    fn new(options: &Options, server: &Server, accounts: &[Account], shape: &Shape, points: usize) -> Result<Self> {
+        let accounts = accounts.get(..shape.users).unwrap_or(accounts);
+        let series = accounts::create_series(server.address(), accounts, shape.series)?;
+        let target = |series| Target { series, next_post: FIRST_POST, head: Vec::new(), head_is_for_bytes: 0 };
+        Ok(Self {
+            points,
+            connections: options.connections,
+            targets: series.into_iter().map(target).collect(),
+            turns: vec![0; options.connections],
+            template: Vec::new(),
+            is_whole: true,
+        })
+    }
+
+    /// A connection has the series `connection + k * connections` for itself.
+    fn target_of(&mut self, connection: usize) -> usize {
+        let Some(turn) = self.turns.get_mut(connection) else { return 0 };
+        let mut index = connection + *turn * self.connections;
+        if index >= self.targets.len() {
+            *turn = 0;
+            index = connection;
+        }
+        *turn += 1;
+        index
+    }
+
+    /// The body for post numbers with this many digits.
+    fn template(&mut self, digits: usize) -> &Template {
+        let at = self.template.iter().position(|known| known.post_digits == digits);
+        let at = at.unwrap_or_else(|| {
+            self.template.push(Template::new(self.points, digits));
+            self.template.len() - 1
+        });
+        self.template.get(at).expect("a position within the list, or its last place")
+    }
+
+    /// The last post of one series is there, whole.
+    fn verify(&self, server: &Server) -> Result<()> {
+        let Some(target) = self.targets.first().filter(|target| self.is_whole && target.next_post > FIRST_POST) else {
+            return Ok(());
+        };
+        let from = (target.next_post - 1) * 10_u64.pow(index_digits_u32(self.points));
+        let path = format!("{}?fromDeltaTime={from}", target.series.path);
+        let answer = Client::connect(server.address())?.call("GET", &path, &target.series.token, None)?;
+        let rows = answer.get("points").and_then(Value::as_array).map_or(0, Vec::len);
+        if rows == self.points {
+            return Ok(());
+        }
+        let text = format!("{rows} points of the {} that were acknowledged", self.points);
+        Err(BenchError::Unexpected { request: format!("GET {path}"), text })
+    }
+}
+
+impl Load for Writer {
+    fn next(&mut self, connection: usize, out: &mut Vec<u8>) {
+        let index = self.target_of(connection);
+        let Some(target) = self.targets.get_mut(index) else { return };
+        let post = target.next_post.to_string();
+        target.next_post += 1;
+        let body_bytes = self.template(post.len()).body.len();
+        let Some(target) = self.targets.get_mut(index) else { return };
+        if target.head_is_for_bytes != body_bytes {
+            target.head = head("POST", &target.series.path, &target.series.token, body_bytes).into_bytes();
+            target.head_is_for_bytes = body_bytes;
+        }
+        out.extend_from_slice(&target.head);
+        self.template(post.len()).write(post.as_bytes(), out);
+    }
+
+    fn items_per_request(&self) -> u64 {
+        u64::try_from(self.points).unwrap_or(u64::MAX)
+    }
+}
+
+/// A ready body; a post changes only its number, the leading digits of every time.
+struct Template {
+    body: Vec<u8>,
+    post_digits: usize,
+    times_at: Vec<usize>,
+}
+
+impl Template {
+    fn new(points: usize, post_digits: usize) -> Self {
+        let mut body = br#"{"format":"flatJSON","fields":["deltaTime","value"],"points":["#.to_vec();
+        let mut times_at = Vec::with_capacity(points);
+        let width = index_digits(points);
+        for index in 0..points {
+            if index > 0 {
+                body.push(b',');
+            }
+            times_at.push(body.len() + 1);
+            let noise = index * 7_919 % 500;
+            let (whole, hundredths) = (70 + noise / 100, noise % 100);
+            let row = format!("[{}{index:0width$},{whole}.{hundredths:02}]", "1".repeat(post_digits));
+            body.extend_from_slice(row.as_bytes());
+        }
+        body.extend_from_slice(b"]}");
+        Self { body, post_digits, times_at }
+    }
+
+    fn write(&self, post: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.body);
+        let Some(body) = out.get_mut(start..) else { return };
+        for at in &self.times_at {
+            if let Some(digits) = body.get_mut(*at..at + self.post_digits) {
+                digits.copy_from_slice(post);
+            }
+        }
+    }
+}
+
+/// Digits of the largest index within a post.
+fn index_digits(points: usize) -> usize {
+    points.saturating_sub(1).max(1).to_string().len()
+}
+
+fn index_digits_u32(points: usize) -> u32 {
+    u32::try_from(index_digits(points)).expect("a number has few digits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(points: usize, connections: usize, series: usize) -> Writer {
+        let target = |index: usize| Target {
+            series: Series { path: format!("/u/events/{index}/series"), token: "t".to_owned() },
+            next_post: FIRST_POST,
+            head: Vec::new(),
+            head_is_for_bytes: 0,
+        };
+        Writer {
+            points,
+            connections,
+            targets: (0..series).map(target).collect(),
+            turns: vec![0; connections],
+            template: Vec::new(),
+            is_whole: true,
+        }
+    }
+
+    fn post(writer: &mut Writer, connection: usize) -> (String, Vec<f64>) {
+        let mut out = Vec::new();
+        writer.next(connection, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+        let json: Value = serde_json::from_str(body).unwrap();
+        let times = json["points"].as_array().unwrap().iter().map(|row| row[0].as_f64().unwrap()).collect();
+        (head.split(' ').nth(1).unwrap().to_owned(), times)
+    }
+
+    #[test]
+    fn the_points_of_a_series_continue_from_post_to_post_without_overlap() {
+        for points in [1, 10, 77, 1_000] {
+            let mut writer = writer(points, 1, 1);
+            let (_, first) = post(&mut writer, 0);
+            let (_, second) = post(&mut writer, 0);
+            assert_eq!((first.len(), second.len()), (points, points));
+            let times: Vec<f64> = first.into_iter().chain(second).collect();
+            assert!(times.is_sorted_by(|one, next| one < next), "{points} points");
+        }
+    }
+
+    #[test]
+    fn a_post_number_with_more_digits_gets_a_body_of_its_own() {
+        let mut writer = writer(10, 1, 1);
+        writer.targets[0].next_post = 9_999;
+        let last = post(&mut writer, 0).1.last().copied().unwrap();
+        let next = post(&mut writer, 0).1.first().copied().unwrap();
+        assert_eq!((last, next), (99_999.0, 100_000.0));
+    }
+
+    #[test]
+    fn each_connection_writes_its_share_of_the_series_in_turn() {
+        let mut writer = writer(1, 2, 5);
+        let mut paths = |connection| -> Vec<String> { (0..4).map(|_| post(&mut writer, connection).0).collect() };
+        assert_eq!(paths(0), ["/u/events/0/series", "/u/events/2/series", "/u/events/4/series", "/u/events/0/series"]);
+        assert_eq!(paths(1), ["/u/events/1/series", "/u/events/3/series", "/u/events/1/series", "/u/events/3/series"]);
+    }
+}
