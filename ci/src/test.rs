@@ -64,7 +64,8 @@ fn lint(report: &mut Report) -> Result<()> {
 
 /// `cargo test` on the workspace; also builds the debug server.
 fn workspace_tests(report: &mut Report) -> Result<()> {
-    tools::run(tools::cargo().args(["build", "--package", "coreward"]))?;
+    // Tests and programs in one go: built apart, their dependencies would be built for two sets of features.
+    tools::run(tools::cargo().args(["build", "--workspace", "--all-targets"]))?;
     let mut counts = (0, 0);
     let mut command = tools::cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);

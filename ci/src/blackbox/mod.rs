@@ -19,11 +19,14 @@ use crate::tools;
 
 /// Cases are independent; several at once find what only happens between users.
 const PLAYERS: usize = 4;
+/// With one shard nothing would cross a mailbox; with three, two of three calls do.
+const SHARDS: &str = "3";
 
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
     let scripts = scripts()?;
     let mut workspace = Workspace::new("blackbox-")?;
-    let mut setup = Setup::new(binary, &workspace.path().join("server"))?;
+    let setup = Setup::new(binary, &workspace.path().join("server"))?;
+    let mut setup = setup.setting("cluster:shards", SHARDS);
     if let Some(driver) = driver {
         setup = setup.driver(driver);
     }

@@ -119,8 +119,10 @@ fn run(name: &str, plan: &Plan, outage: &mut dyn Outage, report: &mut Report) ->
     }
     let (points, events) = totals;
     report.note(format!("{name}: {points} points and {events} events acknowledged over {} outages", plan.cycles));
+    let panicked = server.output().contains("panicked at");
+    report.check("nothing panicked, not even on a dead disk", !panicked, "see the server's output");
     report.check("SIGTERM ends the server with 0", server.stop()?.success(), "another exit status");
-    Ok(is_clean)
+    Ok(is_clean && !panicked)
 }
 
 /// The number of shards and the driver change from start to start, since nothing on disk may depend on them; at every

@@ -67,3 +67,11 @@ test('a bad point is refused and nothing of its post is stored', async () => {
   await assert.rejects(connection.addPointsToHFEvent(event.id, ['deltaTime', 'value'], [[0, 1], [1, true]]));
   assert.deepEqual((await connection.get(`events/${event.id}/series`)).points, []);
 });
+
+test('200,000 points fit into one request and one answer', async () => {
+  const { connection } = await loggedIn('large');
+  const event = await createSeries(connection, 'series:mass/kg');
+  const points = Array.from({ length: 200_000 }, (_, i) => [i, i % 1_000]);
+  assert.equal((await connection.addPointsToHFEvent(event.id, ['deltaTime', 'value'], points)).status, 'ok');
+  assertSamePoints((await connection.get(`events/${event.id}/series`)).points, points);
+});
