@@ -61,7 +61,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         pool: pool.clone(),
         catalogue: Arc::new(Catalogue::bundled()),
         segments,
-        metrics: Metrics::default(),
+        metrics: Metrics::new(config.cluster.shards),
         audit_filter: AuditFilter { include: config.audit.include.clone(), exclude: config.audit.exclude.clone() },
         started,
         is_ready: AtomicBool::new(false),

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use shards::{Port, Request};
 use wire::http1::{Head, Method};
 
+use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
+use crate::host_mapping;
 use crate::reply::Echo;
 use crate::router::{self, Action, Route};
 
@@ -63,13 +65,15 @@ pub enum Body {
 }
 
 /// Reads a request whose body is complete.
-pub fn read(request: Request) -> ApiResult<Incoming> {
+pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
     let Request { head, body, peer, port, .. } = request;
-    let (path, query_text) = router::split_target(head.target());
+    let (sent_path, query_text) = router::split_target(head.target());
+    let on_hfs_port = port == Port::Hfs;
+    let path = host_mapping::path(config, head.host(), sent_path, on_hfs_port)?;
     let mut incoming = Incoming {
-        route: router::route(&head.method, path, port == Port::Hfs),
+        route: router::route(&head.method, &path, on_hfs_port),
         verb: head.method.clone(),
-        path: path.to_owned(),
+        path: path.into_owned(),
         query: wire::query::parse(query_text),
         body: Body::Absent,
         authorization: head.headers.get("authorization").map(str::to_owned),

@@ -39,12 +39,13 @@ struct HopTimes {
 /// Status classes 1xx to 5xx.
 const CLASSES: usize = 5;
 
-#[derive(Default)]
 pub struct Metrics {
     hops: [HopTimes; Hop::ALL.len()],
     answers: [AtomicU64; CLASSES],
     answer_ns: AtomicU64,
     points: AtomicU64,
+    /// Bytes in the ring of each shard, as of its last tick.
+    ring_bytes: Vec<AtomicU64>,
 }
 
 fn nanoseconds(elapsed: Duration) -> u64 {
@@ -52,6 +53,22 @@ fn nanoseconds(elapsed: Duration) -> u64 {
 }
 
 impl Metrics {
+    pub fn new(shards: usize) -> Self {
+        Self {
+            hops: Default::default(),
+            answers: Default::default(),
+            answer_ns: AtomicU64::new(0),
+            points: AtomicU64::new(0),
+            ring_bytes: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    pub fn ring(&self, shard: usize, bytes: u64) {
+        if let Some(ring) = self.ring_bytes.get(shard) {
+            ring.store(bytes, Ordering::Relaxed);
+        }
+    }
+
     pub fn hop(&self, hop: Hop, elapsed: Duration) {
         let place = Hop::ALL.iter().position(|(known, _)| *known == hop);
         if let Some(times) = place.and_then(|place| self.hops.get(place)) {
@@ -82,6 +99,10 @@ impl Metrics {
         value(out, "coreward_answer_seconds_total", seconds(self.answer_ns.load(Ordering::Relaxed)));
         header(out, "coreward_points_total", "counter", "Points taken in for series.");
         value(out, "coreward_points_total", self.points.load(Ordering::Relaxed));
+        header(out, "coreward_ring_bytes", "gauge", "Points in memory that are not in a segment yet.");
+        for (shard, bytes) in self.ring_bytes.iter().enumerate() {
+            let _ = writeln!(out, "coreward_ring_bytes{{shard=\"{shard}\"}} {}", bytes.load(Ordering::Relaxed));
+        }
         header(out, "coreward_hop_seconds_total", "counter", "Time spent in a hop of a call, summed.");
         for ((hop, _), times) in Hop::ALL.iter().zip(&self.hops) {
             let total = seconds(times.total_ns.load(Ordering::Relaxed));

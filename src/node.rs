@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use model::types::Catalogue;
-use model::{Grant, Right, ServerTask, UserEntry, UserId};
+use model::{Grant, Right, SeriesKey, ServerTask, UserEntry, UserId};
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
 use shards::{Pool, Response, ShardHandle, placement};
@@ -78,8 +78,8 @@ impl Node {
 pub enum Message {
     /// A call for a user that the receiving shard owns.
     Call { call: Box<UserCall>, reply: oneshot::Sender<Response> },
-    /// A user is gone or renamed: nothing remembered about it holds any more.
-    ForgetUser { user: UserId },
+    /// A user is gone: nothing remembered about it holds any more, and its points are gone for readers.
+    ForgetUser { user: UserId, series: Vec<SeriesKey> },
 }
 
 /// One core's own state. Nothing here is shared, so nothing is locked.

@@ -38,6 +38,7 @@ pub enum Operations {
 pub enum Register {
     ServiceInfo,
     CreateUser { legacy: bool },
+    DeleteUser { username: String },
     CheckUsername { username: String },
     CheckEmail { email: String },
     Cores,
@@ -110,7 +111,7 @@ fn hfs_port_route(verb: &Method, segments: &[String], words: &[&str]) -> Route {
 
 /// Routes that do not belong to a user. `None`: go on with the user routes.
 fn root_route(verb: &Method, segments: &[String], words: &[&str]) -> Option<Route> {
-    use Method::{Get, Post};
+    use Method::{Delete, Get, Post};
     let given = |at: usize| segments.get(at).cloned().unwrap_or_default();
     let register = match (verb, words) {
         (Get, []) => return Some(Route::Greeting),
@@ -121,6 +122,7 @@ fn root_route(verb: &Method, segments: &[String], words: &[&str]) -> Option<Rout
         (Get, ["reg", "service", "info"] | ["service", "info"]) => Register::ServiceInfo,
         (Post, ["users"] | ["reg", "users"]) => Register::CreateUser { legacy: false },
         (Post, ["reg", "user"]) => Register::CreateUser { legacy: true },
+        (Delete, ["users", _]) => Register::DeleteUser { username: given(1) },
         (Get, ["reg", "cores"]) => Register::Cores,
         (Get, ["reg", "hostings"]) => Register::Hostings,
         (Get, ["reg", _, "check_username"]) => Register::CheckUsername { username: given(1) },

@@ -33,7 +33,10 @@ impl Service for Shard {
                 // A caller that went away needs no answer.
                 let _ = reply.send(self.answer(*call).await);
             }
-            Message::ForgetUser { user } => self.forget_user(&user),
+            Message::ForgetUser { user, series } => {
+                self.forget_user(&user);
+                self.points.forget(&series);
+            }
         }
     }
 
@@ -55,6 +58,8 @@ impl Service for Shard {
 
     async fn tick(self: Rc<Self>) {
         let now = now();
+        let ring = self.points.stats();
+        self.node.metrics.ring(self.handle.index, ring.active_bytes + ring.frozen_bytes);
         self.flush_audit().await;
         self.apply_extents(false).await;
         if now >= self.usage_due.get() {

@@ -243,13 +243,13 @@ impl Space {
 
 /// A refused token, and the access it belongs to if there is one.
 pub struct Refusal {
-    pub error: ApiError,
+    pub error: Box<ApiError>,
     pub access_id: Option<String>,
 }
 
 impl Refusal {
     pub fn new(error: ApiError, access_id: Option<String>) -> Self {
-        Self { error, access_id }
+        Self { error: Box::new(error), access_id }
     }
 }
 

@@ -42,7 +42,7 @@ impl Shard {
     pub async fn serve(self: Rc<Self>, request: Request) -> Response {
         let echo = Echo::of(&request.head);
         let started = request.received;
-        let incoming = match edge::read(request) {
+        let incoming = match edge::read(&self.node.config, request) {
             Ok(incoming) => incoming,
             Err(error) => return reply::failure(echo, &error, self.node.serial()),
         };
@@ -73,10 +73,8 @@ impl Shard {
         if action == Action::Removed {
             return refuse(ApiError::new(410, "removed-method", "This method is gone."));
         }
-        if is_series {
-            if let Err(error) = crate::points::check_token_present(&action, auth.as_ref()) {
-                return refuse(error);
-            }
+        if is_series && let Err(error) = crate::points::check_token_present(&action, auth.as_ref()) {
+            return refuse(error);
         }
         let entry = match self.resolve(&username).await {
             Ok(entry) => entry,

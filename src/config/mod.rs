@@ -117,6 +117,7 @@ impl Config {
     }
 
     /// Where the value of a key comes from; `None` for sections and unset keys.
+    #[cfg(test)]
     pub(crate) fn origin(&self, path: &str) -> Option<&Origin> {
         self.tree.origin(path)
     }
@@ -124,11 +125,6 @@ impl Config {
     /// `dns.domain` when users are found by host name.
     pub(crate) fn active_domain(&self) -> Option<&str> {
         self.dns.domain.as_deref().filter(|_| !self.dns_less.is_active)
-    }
-
-    /// Spec 01: other cores can exist only in a domain or behind explicit core URLs.
-    pub(crate) fn is_single_core(&self) -> bool {
-        self.dns_less.is_active || (self.core.url.is_none() && self.dns.domain.is_none())
     }
 
     /// With what events are hashed; `None` when `integrity.isActive.events` is off.
@@ -158,16 +154,6 @@ impl Config {
         let (stored, created) = secrets::load_or_create(&self.storages.data_dir)?;
         self.take_secrets(stored);
         Ok(created)
-    }
-
-    /// As `ensure_secrets`, for tools beside the server: reads only. False when the server has not made them yet.
-    pub(crate) fn read_secrets(&mut self) -> Result<bool, SecretsError> {
-        if self.secrets_are_missing()
-            && let Some(stored) = secrets::load(&self.storages.data_dir)?
-        {
-            self.take_secrets(stored);
-        }
-        Ok(!self.secrets_are_missing())
     }
 
     fn secrets_are_missing(&self) -> bool {

@@ -144,7 +144,6 @@ mod tests {
         assert_eq!(info["access"], "https://access.ex.com/access/");
         assert_eq!(info["assets"], json!({"definitions": "https://core-a.ex.com/www/assets/index.json"}));
         assert_eq!(core_url(&config).as_deref(), Some("https://core-a.ex.com"));
-        assert!(!config.is_single_core());
     }
 
     #[test]

@@ -72,7 +72,6 @@ pub(crate) struct Cluster {
     pub(crate) pool: Pool,
     /// False closes `http.hfsPort` and sets `features.noHF`.
     pub(crate) hfs: bool,
-    pub(crate) previews: bool,
 }
 
 /// Threads of the blocking lanes.
@@ -157,7 +156,6 @@ pub(crate) enum HashAlgorithm {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Integrity {
-    pub(crate) attachments: bool,
     pub(crate) events: bool,
     pub(crate) accesses: bool,
     pub(crate) algorithm: HashAlgorithm,
@@ -241,7 +239,6 @@ impl Reader<'_> {
                 jobs_max: self.size("cluster:pool:jobsMax"),
             },
             hfs: self.integer("cluster:hfsWorkers") > 0,
-            previews: self.flag("cluster:previewsWorker"),
         }
     }
 
@@ -300,7 +297,6 @@ impl Reader<'_> {
             _ => HashAlgorithm::Sha256,
         };
         Integrity {
-            attachments: self.flag("integrity:isActive:attachments"),
             events: self.flag("integrity:isActive:events"),
             accesses: self.flag("integrity:isActive:accesses"),
             algorithm,

@@ -288,10 +288,10 @@ fn check_version(target: &Access, id: &str) -> ApiResult<()> {
     if target.wire_id() == id {
         return Ok(());
     }
-    if let Some((_, serial)) = id.split_once(':') {
-        if serial.parse::<u32>().ok().is_none_or(|serial| serial == 0) {
-            return Err(ApiError::unknown_resource("access", id));
-        }
+    if let Some((_, serial)) = id.split_once(':')
+        && serial.parse::<u32>().ok().is_none_or(|serial| serial == 0)
+    {
+        return Err(ApiError::unknown_resource("access", id));
     }
     Err(ApiError::new(409, "stale-resource", "The access has changed since this version.")
         .with_data(json!({ "provided": id, "currentSerial": target.serial })))

@@ -48,10 +48,8 @@ fn coerce(id: MethodId, params: &mut Map<String, Value>) {
     };
     let mut turn = |names: &[&str], into: fn(&str) -> Option<Value>| {
         for name in names {
-            if let Some(Value::String(text)) = params.get(*name) {
-                if let Some(value) = into(text) {
-                    params.insert((*name).to_owned(), value);
-                }
+            if let Some(value) = params.get(*name).and_then(Value::as_str).and_then(into) {
+                params.insert((*name).to_owned(), value);
             }
         }
     };

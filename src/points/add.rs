@@ -58,7 +58,7 @@ impl Shard {
         let opened = self.open_context(&entry, MethodId::CallBatch, auth, &source).await;
         let context = opened.map_err(|refusal| {
             *access_id = refusal.access_id;
-            refusal.error
+            *refusal.error
         })?;
         *access_id = Some(context.access.id.clone());
         let started = Instant::now();

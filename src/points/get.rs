@@ -49,7 +49,7 @@ impl Shard {
         let opened = self.open_context(&entry, MethodId::CallBatch, auth, &source).await;
         let context = opened.map_err(|refusal| {
             *access_id = refusal.access_id;
-            refusal.error
+            *refusal.error
         })?;
         *access_id = Some(context.access.id.clone());
         let (holder, stream_ids) = self.readable_holder(&context, &event).await?;

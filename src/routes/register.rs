@@ -9,7 +9,7 @@ use storage::platform::{Answer, Command};
 use crate::edge::{Body, Incoming};
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
-use crate::platform::registration;
+use crate::platform::{erasure, registration};
 use crate::reply;
 use crate::router::{Register, Route};
 
@@ -43,6 +43,9 @@ async fn answer(shard: &Rc<Shard>, route: &Register, incoming: &Incoming) -> Api
     match route {
         Register::ServiceInfo => service_info(shard, incoming),
         Register::CreateUser { legacy } => create_user(shard, &incoming.body, *legacy).await,
+        Register::DeleteUser { username } => {
+            Ok(Answered::Fields(200, erasure::delete_user(shard, incoming, username).await?))
+        }
         Register::CheckUsername { username } => check_username(shard, username).await,
         Register::CheckEmail { email } => check_email(shard, email).await,
         Register::Cores => cores(shard, &incoming.query).await,
