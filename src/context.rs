@@ -13,6 +13,9 @@ use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
 use crate::space::{Space, TurnGuard, UserSpace};
 
+/// A version that no space has.
+const VERSION_NEVER: u64 = u64::MAX;
+
 pub struct Context {
     pub shard: Rc<Shard>,
     pub space: Rc<UserSpace>,
@@ -26,17 +29,20 @@ pub struct Context {
 }
 
 impl Context {
-    /// Checks against the space as it is now. The borrow ends with `check`: nothing is held while waiting.
+    /// Checks against the space and the access as they are now. The borrow ends with `check`: nothing is held while
+    /// waiting.
     pub fn caller<T>(&self, check: impl FnOnce(&Caller<'_>, &Space) -> T) -> T {
         let space = self.space.data.borrow();
+        let current = space.access(&self.access.id);
         let caller = Caller {
             user: &space.entry.user,
             slot: space.entry.slot,
-            access: &self.access,
+            access: current.unwrap_or(&self.access),
             caller_id: self.caller_id.as_deref(),
             tree: &space.tree,
             account_streams: AccountStreams::shipped(),
-            space_version: space.version,
+            // An access that was deleted meanwhile grants nothing that the writer would accept.
+            space_version: if current.is_some() { space.version } else { VERSION_NEVER },
             audit_active: self.shard.node.config.audit.active,
         };
         check(&caller, &space)
@@ -82,17 +88,51 @@ impl Context {
         space.version += 1;
     }
 
+    /// Before an event is read to be changed: waits until the change before it is committed.
+    pub async fn event_turn(&self, id: &str) -> TurnGuard {
+        self.space.turn_of(id).await
+    }
+
     /// After `Stale`: the space again, from memory once the change before us is applied, or else from the store.
-    pub async fn refresh(&mut self, from_store: bool) -> ApiResult<()> {
+    /// While the guard lives, nobody else changes streams or accesses.
+    pub async fn refresh(&mut self, from_store: bool) -> ApiResult<TurnGuard> {
         let entry = self.space.data.borrow().entry.clone();
-        drop(self.space.turn().await);
+        let mut turn = self.space.turn().await;
         if from_store {
             self.shard.forget_space(&self.space);
         }
-        self.space = self.shard.space(&entry).await?;
+        let space = self.shard.space(&entry).await?;
+        if !Rc::ptr_eq(&space, &self.space) {
+            self.space = space;
+            turn = self.space.turn().await;
+        }
+        self.reload_access()?;
+        Ok(turn)
+    }
+
+    /// The access as it is now: it may have been changed or deleted since the call began.
+    pub fn reload_access(&mut self) -> ApiResult<()> {
         let access = self.space.data.borrow().access(&self.access.id).map(Rc::clone);
         self.access = access.ok_or_else(|| ApiError::invalid_token(403, "Cannot find access from token."))?;
         Ok(())
+    }
+
+    /// Opens a batch in the writer: reads see what is not yet committed, and nothing is stored before its end.
+    pub async fn open_batch(&mut self) -> ApiResult<()> {
+        let slot = self.space.data.borrow().entry.slot;
+        self.batch = Some(self.shard.node.base.batch(slot).await.unwrap_or(Err(closed()))?);
+        Ok(())
+    }
+
+    /// Commits what the batch wrote. After an error nothing of its last part is stored, so the space is loaded again.
+    pub async fn end_batch(&mut self) -> ApiResult<()> {
+        let Some(batch) = self.batch.take() else { return Ok(()) };
+        let slot = self.space.data.borrow().entry.slot;
+        let ended = self.shard.node.base.batch_end(slot, batch).await.unwrap_or(Err(closed()));
+        if ended.is_err() {
+            self.shard.forget_space(&self.space);
+        }
+        Ok(ended?)
     }
 }
 

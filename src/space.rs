@@ -32,33 +32,47 @@ pub struct Holder {
 /// One user's space with its turn.
 pub struct UserSpace {
     pub data: RefCell<Space>,
-    turn: RefCell<Turn>,
+    /// By the event's id; the turn of the space itself is under the empty text.
+    turns: RefCell<FxHashMap<String, Turn>>,
     /// No longer in the shard's table: a commit failed, or the user is gone.
     dropped: Cell<bool>,
 }
 
-/// Methods that change streams or accesses take turns, so that each sees the change of the one before:
-/// otherwise the writer would refuse all but one of them as stale.
+/// Methods that change streams or accesses take turns, and so do those that change one event, so that each sees the
+/// change of the one before: otherwise the writer would refuse all but one of them as stale.
 #[derive(Default)]
 struct Turn {
     taken: bool,
     waiting: VecDeque<oneshot::Sender<()>>,
 }
 
-pub struct TurnGuard(Rc<UserSpace>);
+pub struct TurnGuard {
+    space: Rc<UserSpace>,
+    of: String,
+}
+
+/// What the turn of the space itself is called: no event has an empty id.
+const SPACE_TURN: &str = "";
 
 impl UserSpace {
     fn new(space: Space) -> Self {
-        Self { data: RefCell::new(space), turn: RefCell::default(), dropped: Cell::new(false) }
+        Self { data: RefCell::new(space), turns: RefCell::default(), dropped: Cell::new(false) }
     }
 
+    /// The turn of those who change streams or accesses.
     pub async fn turn(self: &Rc<Self>) -> TurnGuard {
+        self.turn_of(SPACE_TURN).await
+    }
+
+    /// The turn of those who change one event.
+    pub async fn turn_of(self: &Rc<Self>, event_id: &str) -> TurnGuard {
         loop {
             let waiting = {
-                let mut turn = self.turn.borrow_mut();
+                let mut turns = self.turns.borrow_mut();
+                let turn = turns.entry(event_id.to_owned()).or_default();
                 if !turn.taken {
                     turn.taken = true;
-                    return TurnGuard(Rc::clone(self));
+                    return TurnGuard { space: Rc::clone(self), of: event_id.to_owned() };
                 }
                 let (sender, receiver) = oneshot::channel();
                 turn.waiting.push_back(sender);
@@ -76,13 +90,15 @@ impl UserSpace {
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        let mut turn = self.0.turn.borrow_mut();
+        let mut turns = self.space.turns.borrow_mut();
+        let Some(turn) = turns.get_mut(&self.of) else { return };
         turn.taken = false;
         while let Some(next) = turn.waiting.pop_front() {
             if next.send(()).is_ok() {
-                break;
+                return;
             }
         }
+        turns.remove(&self.of);
     }
 }
 

@@ -202,11 +202,31 @@ impl Shard {
 
 /// Runs a method, and again when the writer found its grant stale: what it checked has changed meanwhile.
 pub async fn run_fresh(id: MethodId, context: &mut Context, params: &Value) -> ApiResult<Outcome> {
-    for run in 0..STALE_RUNS_MAX {
-        match methods::run(id, context, params).await {
-            Err(error) if error.is_stale => context.refresh(run > 0).await?,
+    let mut outcome = methods::run(id, context, params).await;
+    for run in 1..STALE_RUNS_MAX {
+        match outcome {
+            Err(error) if error.is_stale => outcome = run_again(id, context, params, run > 1).await,
             outcome => return outcome,
         }
     }
-    Err(ApiError::busy())
+    outcome.map_err(|error| if error.is_stale { ApiError::busy() } else { error })
+}
+
+/// A method on fresh data. One that changes an event then keeps everybody else from streams and accesses, and reads
+/// in the writer, where it also sees what the calls of a batch have not committed yet: so it cannot be stale again.
+async fn run_again(id: MethodId, context: &mut Context, params: &Value, from_store: bool) -> ApiResult<Outcome> {
+    let turn = context.refresh(from_store).await?;
+    if !id.changes_event() || context.batch.is_some() {
+        // Methods that change streams or accesses take their turn themselves.
+        let _turn = id.changes_event().then_some(turn);
+        return methods::run(id, context, params).await;
+    }
+    context.open_batch().await?;
+    let outcome = methods::run(id, context, params).await;
+    if let Err(error) = context.end_batch().await {
+        context.audit.is_stored = false;
+        return Err(error);
+    }
+    drop(turn);
+    outcome
 }

@@ -63,11 +63,9 @@ async fn run(context: &mut Context, calls: &Value, depth: usize) -> ApiResult<St
         ApiError::invalid_parameters(problems.iter().map(model::schema::Problem::to_json).collect())
     })?;
     let calls = calls.as_array().map(Vec::as_slice).unwrap_or_default();
-    let slot = context.space.data.borrow().entry.slot;
-    let base = std::sync::Arc::clone(&context.shard.node.base);
     let opened_here = context.batch.is_none();
     if opened_here {
-        context.batch = Some(base.batch(slot).await.unwrap_or(Err(storage::StoreError::Busy))?);
+        context.open_batch().await?;
     }
     let mut results = String::from("[");
     for (index, call) in calls.iter().enumerate() {
@@ -77,13 +75,8 @@ async fn run(context: &mut Context, calls: &Value, depth: usize) -> ApiResult<St
         results.push_str(&Box::pin(one(context, call, depth)).await);
     }
     results.push(']');
-    if let Some(batch) = context.batch.filter(|_| opened_here) {
-        context.batch = None;
-        let ended = base.batch_end(slot, batch).await.unwrap_or(Err(storage::StoreError::Busy));
-        if let Err(error) = ended {
-            context.shard.forget_space(&context.space);
-            return Err(error.into());
-        }
+    if opened_here {
+        context.end_batch().await?;
     }
     Ok(results)
 }
@@ -98,14 +91,18 @@ async fn one(context: &mut Context, call: &Value, depth: usize) -> String {
     let mut audit = crate::audit::AuditDraft::new(id.as_str(), &context.access.id, &source);
     audit.access_serial = context.access.serial;
     audit.caller_id = context.caller_id.clone();
-    context.audit = audit;
+    context.audit = audit.clone();
     context.now = reply::now();
     let params = call.get("params").unwrap_or(&Value::Null);
-    let outcome = match id {
-        MethodId::CallBatch if depth < DEPTH_MAX => {
-            run(context, params, depth + 1).await.map(|results| format!("{{\"results\":{results}}}"))
+    // A call before this one, or somebody else, may have deleted the access.
+    let outcome = match context.reload_access() {
+        Err(error) => Err(error),
+        Ok(()) if id == MethodId::CallBatch && depth < DEPTH_MAX => {
+            let results = run(context, params, depth + 1).await;
+            context.audit = audit;
+            results.map(|results| format!("{{\"results\":{results}}}"))
         }
-        _ => {
+        Ok(()) => {
             let outcome = run_fresh(id, context, params).await;
             text_of(context, outcome).await
         }

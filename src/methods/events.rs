@@ -289,6 +289,7 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     if let Some(new_streams) = &new_streams {
         check_streams(context, new_streams)?;
     }
+    let _turn = context.event_turn(id).await;
     let current = find_live(context, id).await?;
     let grant = context
         .caller(|caller, _| caller.update_event(&current.stream_ids, new_streams.as_deref()))
@@ -309,6 +310,7 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
 pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let params = checked(&ON_ITEM, params)?;
     let id = params::text(params, "id").unwrap_or_default();
+    let _turn = context.event_turn(id).await;
     let mut event = find_live(context, id).await?;
     let grant = context.caller(|caller, _| caller.delete_event(&event.stream_ids)).map_err(refused)?;
     check_namespaces(&event)?;

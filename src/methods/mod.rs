@@ -79,6 +79,11 @@ impl MethodId {
         }
     }
 
+    /// Methods that read an event, and write it if it is still the same.
+    pub fn changes_event(self) -> bool {
+        matches!(self, Self::EventsCreate | Self::EventsUpdate | Self::EventsDelete)
+    }
+
     /// Whether the counter grows even if the method then fails (spec 01, section 10).
     pub fn counts_failures(self) -> bool {
         self.as_str().starts_with("streams.") || self.as_str().starts_with("events.")
