@@ -39,6 +39,7 @@ pub type BootError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Server {
     running: Running,
     node: Arc<Node>,
+    directory: Arc<EmbeddedPlatform>,
     folder: DataFolder,
     /// Made at this start: to be shown once.
     pub new_admin_key: Option<String>,
@@ -51,7 +52,8 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     let new_admin_key = is_new.then(|| config.auth.admin_access_key.expose().to_owned());
     let epoch = folder.next_epoch()?;
     let pool = Pool::start(pool_config(&config))?;
-    let platform: Arc<dyn PlatformStore> = EmbeddedPlatform::open(&folder.join("platform"))?;
+    let directory = EmbeddedPlatform::open(&config.storages.data_dir)?;
+    let platform: Arc<dyn PlatformStore> = Arc::clone(&directory) as _;
     let base: Arc<dyn BaseStore> = EmbeddedStore::open(slots_config(&config)?, Arc::new(DbLane(pool.clone())))?;
     let mut disk = RealDisk::new();
     let segments = Arc::new(Catalog::open(&folder.join("series"), &mut disk)?);
@@ -75,7 +77,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     replay(&node, &folder.join("log"), &mut disk)?;
     let running = listen(&node, folder.join("log"), epoch, pool)?;
     node.is_ready.store(true, Ordering::Release);
-    Ok(Server { running, node, folder, new_admin_key })
+    Ok(Server { running, node, directory, folder, new_admin_key })
 }
 
 fn pool_config(config: &Config) -> PoolConfig {
@@ -204,10 +206,11 @@ impl Server {
 
     /// Drains, flushes and closes everything; the lock of the folder goes last.
     pub fn stop(self) {
-        let Self { running, node, folder, .. } = self;
+        let Self { running, node, directory, folder, .. } = self;
         node.is_ready.store(false, Ordering::Release);
         running.stop(DRAIN);
         node.base.close();
+        directory.close();
         node.pool.shutdown();
         drop(node);
         drop(folder);

@@ -82,7 +82,7 @@ impl Stand {
         let accounts = accounts::create(server.address(), users)?;
         for &points in &options.points {
             for shape in &shapes {
-                let name = format!("{}, {points} points, {} series, {} users", sync.name(), shape.series, shape.users);
+                let name = format!("{}, {points} points, {shape}", sync.name());
                 if options.wants(&name) {
                     let load = Writer::new(options, &server, &accounts, shape, points)?;
                     variants.push(Variant { name, goal: sync.goal(points), connections: options.connections, load });
@@ -97,6 +97,13 @@ impl Stand {
 struct Shape {
     series: usize,
     users: usize,
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { series, users } = self;
+        write!(out, "{series} series of {users} user{}", if *users == 1 { "" } else { "s" })
+    }
 }
 
 /// One user with a series for each connection, then a user for each series up to the largest number of users.

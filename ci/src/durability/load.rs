@@ -54,11 +54,48 @@ pub(crate) struct Running {
     signals: Arc<Signals>,
 }
 
+/// What the load is told about the outage while it runs.
 #[derive(Default)]
-struct Signals {
+pub(super) struct Signals {
     /// From here on a broken connection is what was asked for.
     outage: AtomicBool,
+    /// The disk is gone: what is sent from here on cannot be acknowledged by an honest server.
+    dead_disk: AtomicBool,
     stop: AtomicBool,
+    /// The outage takes the disk away, not only the process.
+    takes_disk: bool,
+}
+
+impl Signals {
+    pub(super) fn declare_disk_dead(&self) {
+        self.dead_disk.store(true, Ordering::SeqCst);
+    }
+}
+
+/// How much an answer of success is worth.
+enum Worth {
+    Promise,
+    /// It came while the disk was being taken away. A sync under way at that moment may return success without effect
+    /// (ext4's shutdown aborts the conversion of a preallocated extent silently), which after a true power cut nobody
+    /// could have been told. Both outcomes are right.
+    Nothing,
+    /// The request was sent to a dead disk.
+    Lie,
+}
+
+impl Signals {
+    /// For a request of which `sent_to_dead_disk` was read before it was sent, now that its answer is here.
+    fn worth(&self, sent_to_dead_disk: bool) -> Worth {
+        match (sent_to_dead_disk, self.takes_disk && self.outage.load(Ordering::SeqCst)) {
+            (true, _) => Worth::Lie,
+            (false, true) => Worth::Nothing,
+            (false, false) => Worth::Promise,
+        }
+    }
+
+    fn is_disk_dead(&self) -> bool {
+        self.dead_disk.load(Ordering::SeqCst)
+    }
 }
 
 impl Load {
@@ -85,8 +122,8 @@ impl Load {
         Ok(Self { writers, creators })
     }
 
-    pub(crate) fn start(self) -> Running {
-        let signals = Arc::new(Signals::default());
+    pub(crate) fn start(self, takes_disk: bool) -> Running {
+        let signals = Arc::new(Signals { takes_disk, ..Signals::default() });
         let writers = self.writers.into_iter().map(|mut writer| {
             let signals = Arc::clone(&signals);
             std::thread::spawn(move || {
@@ -135,6 +172,10 @@ impl Running {
         self.signals.outage.store(true, Ordering::SeqCst);
     }
 
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
     /// Waits for the end of all threads.
     pub(crate) fn join(self) -> Result<Load> {
         self.signals.stop.store(true, Ordering::SeqCst);
@@ -152,12 +193,17 @@ impl Writer {
         while !signals.stop.load(Ordering::SeqCst) {
             let count = if self.random.next().is_multiple_of(2) { POINTS_SMALL } else { POINTS_LARGE };
             let body = self.ledger.prepare(count);
+            let is_disk_dead = signals.is_disk_dead();
             let answer = client.send(&Request::new("POST", &path).token(&self.account.token).json_text(body));
             match verdict(answer, 200, signals) {
                 Verdict::Done(reply)
                     if reply.json().is_some_and(|json| text_at(&json, "/status").as_deref() == Some("ok")) =>
                 {
-                    self.ledger.acknowledge();
+                    match signals.worth(is_disk_dead) {
+                        Worth::Promise => self.ledger.acknowledge(),
+                        Worth::Nothing => {}
+                        Worth::Lie => self.complaints.push("POST series: 200 from a dead disk".to_owned()),
+                    }
                 }
                 Verdict::Done(reply) => self.complaints.push(format!("POST series: 200 without ok: {}", reply.text())),
                 Verdict::Refused => std::thread::sleep(REFUSED_PAUSE),
@@ -187,11 +233,16 @@ impl Creator {
         let path = self.account.path("/events");
         while !signals.stop.load(Ordering::SeqCst) {
             let content = self.ledger.prepare();
+            let is_disk_dead = signals.is_disk_dead();
             let body = json!({ "streamIds": [self.stream], "type": "note/txt", "content": content, "time": 1.0 });
             let answer = client.send(&Request::new("POST", &path).token(&self.account.token).json(&body));
             match verdict(answer, 201, signals) {
                 Verdict::Done(reply) => match reply.json().and_then(|json| text_at(&json, "/event/id")) {
-                    Some(id) => self.ledger.acknowledge(&content, &id),
+                    Some(id) => match signals.worth(is_disk_dead) {
+                        Worth::Promise => self.ledger.acknowledge(&content, &id),
+                        Worth::Nothing => {}
+                        Worth::Lie => self.complaints.push("POST /events: 201 from a dead disk".to_owned()),
+                    },
                     None => self.complaints.push(format!("POST /events: 201 without an id: {}", reply.text())),
                 },
                 Verdict::Refused => std::thread::sleep(REFUSED_PAUSE),

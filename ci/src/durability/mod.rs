@@ -8,7 +8,7 @@ mod power;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::load::Load;
+use self::load::{Load, Signals};
 use crate::error::{CiError, Result};
 use crate::random::Random;
 use crate::report::Report;
@@ -39,8 +39,10 @@ trait Outage {
     fn folder(&self) -> PathBuf;
     /// A file that no outage touches.
     fn log(&self) -> PathBuf;
+    /// Whether the disk goes with the process: a sync under way is then worth nothing.
+    fn takes_disk(&self) -> bool;
     /// Takes it away; when this returns, the process is gone and the folder can be used again.
-    fn strike(&mut self, server: &mut Server) -> Result<()>;
+    fn strike(&mut self, server: &mut Server, signals: &Signals) -> Result<()>;
 }
 
 /// `cargo ci crash`.
@@ -85,7 +87,11 @@ impl Outage for KillNine {
         self.folder.with_extension("log")
     }
 
-    fn strike(&mut self, server: &mut Server) -> Result<()> {
+    fn takes_disk(&self) -> bool {
+        false
+    }
+
+    fn strike(&mut self, server: &mut Server, _signals: &Signals) -> Result<()> {
         server.kill()
     }
 }
@@ -100,13 +106,13 @@ fn run(name: &str, plan: &Plan, outage: &mut dyn Outage, report: &mut Report) ->
     let mut totals = (0, 0);
     let mut is_clean = true;
     for cycle in 1..=plan.cycles {
-        let running = load.start();
+        let running = load.start(outage.takes_disk());
         std::thread::sleep(Duration::from_millis(random.between(STRIKE_AFTER_MS_MIN, STRIKE_AFTER_MS_MAX)));
         if let Some(status) = server.has_died()? {
             return Err(server.died_error(Some(status)));
         }
         running.announce_outage();
-        outage.strike(&mut server)?;
+        outage.strike(&mut server, running.signals())?;
         load = running.join()?;
         server = Server::start(&vary(&setup, &mut random))?;
         let ends_generation = cycle % CYCLES_PER_GENERATION == 0 || cycle == plan.cycles;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::load::Signals;
 use super::{Outage, unusable};
 use crate::error::{CiError, Result};
 use crate::server::Server;
@@ -69,8 +70,13 @@ impl Outage for PowerCut {
         self.image.with_file_name("server.log")
     }
 
-    fn strike(&mut self, server: &mut Server) -> Result<()> {
+    fn takes_disk(&self) -> bool {
+        true
+    }
+
+    fn strike(&mut self, server: &mut Server, signals: &Signals) -> Result<()> {
         shut_down(&self.mount_point)?;
+        signals.declare_disk_dead();
         std::thread::sleep(AGONY);
         server.kill()?;
         self.unmount()?;
