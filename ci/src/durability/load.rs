@@ -75,9 +75,9 @@ impl Signals {
 /// How much an answer of success is worth.
 enum Worth {
     Promise,
-    /// It came while the disk was being taken away. A sync under way at that moment may return success without effect
-    /// (ext4's shutdown aborts the conversion of a preallocated extent silently), which after a true power cut nobody
-    /// could have been told. Both outcomes are right.
+    /// It came while the disk was being taken away. A sync under way at that moment may return success without effect:
+    /// seen on Linux 6.18 with a bare program too, in 10 of 25 shutdowns on files preallocated by fallocate, never on
+    /// files preallocated by writing zeroes. After a true power cut nobody could have been told. Both outcomes are right.
     Nothing,
     /// The request was sent to a dead disk.
     Lie,
