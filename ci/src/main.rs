@@ -96,6 +96,7 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         "seccomp" => report.step("confinement", |report| confinement::run(&binary, report)),
         "crash" => report.step("crash", |report| durability::crash(&arguments.plan(binary, CRASH_CYCLES), report)),
         "power" => report.step("power", |report| durability::power(&arguments.plan(binary, POWER_CYCLES), report)),
+        "" => return Err(CiError::Usage("name a mode".to_owned())),
         other => return Err(CiError::Usage(format!("no mode `{other}`"))),
     }
     Ok(())

@@ -32,8 +32,13 @@ const NOT_THE_SERVER: &[&str] = &["bench/", "ci/"];
 /// Who may act without a caller's permission: the parts that work on the server's own behalf.
 const SERVER_ITSELF: &[&str] = &[
     "storage/model/src/permission",
-    // An account is made before anybody may act in it.
+    // An account is made before anybody may act in it, and unmade by the administrator as well as by the person.
     "src/platform/registration",
+    "src/platform/erasure",
+    // A login checks a password and opens a session: there is no access before it.
+    "src/methods/auth.rs",
+    // Usage counters and sessions are written in the background, for everybody at once.
+    "src/service.rs",
     // A user's accesses and streams are loaded so that permissions can be checked at all.
     "src/node",
     // The duration of a series event follows its points (usage that no caller asked for).

@@ -32,7 +32,8 @@ impl Source {
         let file = syn::parse_file(&text)?;
         let mut walk = Walk::default();
         walk.visit_file(&file);
-        let is_test_file = path.split('/').any(|part| ["tests", "examples", "benches"].contains(&part));
+        let is_test_part = |part: &str| ["tests", "tests.rs", "examples", "benches"].contains(&part);
+        let is_test_file = path.split('/').any(is_test_part);
         Ok(Self { path: path.to_owned(), text, functions: walk.functions, test_lines: walk.test_lines, is_test_file })
     }
 
