@@ -76,6 +76,12 @@ pub fn split_target(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
+/// Whether the answer, even to a request that was never read whole, is one of a series route.
+pub fn is_series_target(method: &Method, target: &str) -> bool {
+    let (path, _) = split_target(target);
+    matches!(route(method, path, false), Route::User { action, .. } if action.is_series())
+}
+
 pub fn route(method: &Method, path: &str, on_hfs_port: bool) -> Route {
     if *method == Method::Options {
         return Route::Preflight;
@@ -135,6 +141,8 @@ fn root_route(verb: &Method, segments: &[String], words: &[&str]) -> Option<Rout
         (Post, ["access", "invitationtoken", "check"]) => Register::CheckInvitation,
         (Get, ["apps"]) => Register::Apps,
         (Get, ["apps", _]) => Register::App { id: given(1) },
+        // A real-time client must learn that there is no such thing here, instead of being greeted.
+        (_, ["socket.io", ..]) => return Some(Route::Unknown),
         (Get, [_]) => return Some(Route::Greeting),
         _ => return None,
     };

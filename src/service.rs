@@ -51,7 +51,11 @@ impl Service for Shard {
                 ApiError::new(why.status(), "invalid-request-structure", why.to_string())
             }
         };
-        let mut response = reply::failure(echo, &error, self.node.serial());
+        let is_series = head.is_some_and(|head| crate::router::is_series_target(&head.method, head.target()));
+        let mut response = match is_series {
+            true => reply::bare_failure(echo, &error),
+            false => reply::failure(echo, &error, self.node.serial()),
+        };
         response.close = true;
         response
     }
@@ -81,7 +85,7 @@ const _: () = assert!(shards::TICK.as_millis() * 2 <= audit::FLUSH_MS as u128);
 
 impl Shard {
     /// Commits the audit records that wait. What cannot be stored now stays in the queue, whose end stops the calls.
-    async fn flush_audit(&self) {
+    pub async fn flush_audit(&self) {
         for (slot, records) in self.audit.take() {
             match self.node.base.audit(slot, records.clone()).await {
                 Ok(Ok(())) => {}

@@ -113,6 +113,10 @@ impl Shard {
         let Some(first) = reading.first.take() else {
             return reply::success(200, echo, no_points(), self.node.serial());
         };
+        if reading.plan.is_none() {
+            // The whole answer is known: columns whose values were all overwritten or lie elsewhere are not in it.
+            reading.columns.retain(|name| has_value(&first, name));
+        }
         let mut out = Vec::new();
         let fields: Vec<&str> =
             std::iter::once("deltaTime").chain(reading.columns.iter().map(|name| &**name)).collect();
@@ -167,6 +171,11 @@ struct Reading {
     plan: Option<ReadPlan>,
     columns: Vec<Arc<str>>,
     first: Option<Page>,
+}
+
+fn has_value(page: &Page, name: &str) -> bool {
+    let mut named = page.columns.iter().filter(|column| *column.name == *name);
+    named.any(|column| (0..page.rows()).any(|row| column.is_present(row)))
 }
 
 fn no_points() -> Map<String, Value> {
