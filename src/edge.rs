@@ -79,10 +79,7 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         authorization: head.headers.get("authorization").map(str::to_owned),
         origin: head.headers.get("origin").map(str::to_owned),
         referer: head.headers.get("referer").map(str::to_owned),
-        accepts_html_only: head
-            .headers
-            .get("accept")
-            .is_some_and(|accept| accept.contains("text/html") && !accept.contains("json")),
+        accepts_html_only: head.headers.get("accept").is_some_and(|accept| !accepts_json(accept)),
         is_local: peer.ip().is_loopback() && head.headers.get("x-forwarded-for").is_none(),
         source: Source { name: "http", ip: source_ip(&head, peer.ip()) },
         echo: Echo::of(&head),
@@ -100,6 +97,11 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         }
     }
     Ok(incoming)
+}
+
+/// A client that takes any kind takes JSON: a browser too, which asks for `text/html, ..., */*` (spec 01, 9.1).
+fn accepts_json(accept: &str) -> bool {
+    accept.trim().is_empty() || ["json", "*/*", "application/*"].iter().any(|kind| accept.contains(kind))
 }
 
 /// `X-Forwarded-For` wins (spec 01, section 2); it is recorded, never trusted for access.
@@ -249,6 +251,15 @@ mod tests {
             let header = format!("bAsIc {}", base64::engine::general_purpose::STANDARD.encode(text));
             assert_eq!(parse_auth(&header), auth("tok", None), "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_client_that_does_not_take_json_is_greeted_in_html() {
+        for accept in ["*/*", "application/json", "application/*", "text/html,application/xml;q=0.9,*/*;q=0.8", ""] {
+            assert!(accepts_json(accept), "{accept}");
+        }
+        assert!(!accepts_json("text/html"));
+        assert!(!accepts_json("text/plain"));
     }
 
     #[test]
