@@ -103,7 +103,7 @@ pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String
         return Err(taken_user([("username".to_owned(), Value::from(username))].into_iter().collect()));
     }
     if username == DRY_RUN_USERNAME {
-        return dry_run(shard, username);
+        return dry_run(shard, username, text("email")).await;
     }
     let user = UserId::new(model::id::fresh_item_id());
     let slot = placement::slot_of(user.as_str(), shard.node.base.slots());
@@ -133,7 +133,19 @@ fn taken_user(taken: Map<String, Value>) -> ApiError {
     ApiError::already_exists("user", taken)
 }
 
-fn dry_run(shard: &Shard, username: &str) -> ApiResult<Map<String, Value>> {
+/// The user whose address this is.
+pub async fn owner_of_email(shard: &Shard, email: &str) -> ApiResult<Option<UserEntry>> {
+    let command = Command::FindUnique { field: "email".into(), value: email.to_owned() };
+    match shard.platform(command).await? {
+        Answer::User(user) => Ok(user),
+        other => Err(ApiError::unexpected(format!("the owner of an e-mail was asked for, not {other:?}"))),
+    }
+}
+
+async fn dry_run(shard: &Shard, username: &str, email: &str) -> ApiResult<Map<String, Value>> {
+    if owner_of_email(shard, email).await?.is_some() {
+        return Err(taken_user([("email".to_owned(), Value::from(email))].into_iter().collect()));
+    }
     let fields = json!({
         "id": "dummy-test-user",
         "username": username,

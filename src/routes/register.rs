@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 use shards::Response;
-use storage::platform::{Answer, Command};
 
 use crate::edge::{Body, Incoming};
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
+use crate::platform::registration::owner_of_email;
 use crate::platform::{erasure, registration};
 use crate::reply;
 use crate::router::{Register, Route};
@@ -24,7 +24,7 @@ enum Answered {
 pub async fn register(shard: &Rc<Shard>, incoming: Incoming) -> Response {
     let echo = incoming.echo.clone();
     let Route::Register(route) = &incoming.route else { unreachable!("serve() sends register routes here") };
-    let is_raw = matches!(route, Register::Server { .. } | Register::UsernameOf { .. });
+    let is_raw = matches!(route, Register::Server { .. } | Register::UsernameOf { .. } | Register::App { .. });
     match answer(shard, route, &incoming).await {
         Ok(Answered::Fields(status, fields)) => reply::success(status, echo, fields, shard.node.serial()),
         Ok(Answered::Raw(status, value)) => reply::raw_json(status, echo, &value),
@@ -98,14 +98,6 @@ async fn user_exists(shard: &Shard, name: &str) -> ApiResult<bool> {
 async fn check_username(shard: &Shard, username: &str) -> ApiResult<Answered> {
     registration::check_username(username)?;
     Ok(fields(json!({ "reserved": user_exists(shard, username).await? })))
-}
-
-async fn owner_of_email(shard: &Shard, email: &str) -> ApiResult<Option<model::UserEntry>> {
-    let command = Command::FindUnique { field: "email".into(), value: email.to_owned() };
-    match shard.platform(command).await? {
-        Answer::User(user) => Ok(user),
-        other => Err(ApiError::unexpected(format!("the owner of an e-mail was asked for, not {other:?}"))),
-    }
 }
 
 async fn check_email(shard: &Shard, email: &str) -> ApiResult<Answered> {
