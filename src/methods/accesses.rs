@@ -98,6 +98,8 @@ fn with_endpoint(context: &Context, access: &Access) -> Value {
 }
 
 pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
+    // The kind of token comes before anything that is wrong with the parameters.
+    context.caller(|caller, _| caller.list_accesses()).map_err(refused)?;
     let params = checked(&CREATE, params)?;
     let access = read_new(context, params)?;
     let _turn = context.turn().await;
@@ -195,7 +197,8 @@ async fn create_default_streams(context: &Context, params: &Map<String, Value>) 
     for item in params.get("permissions").and_then(Value::as_array).into_iter().flatten() {
         let field = |name: &str| item.get(name).and_then(Value::as_str);
         let (Some(id), Some(name)) = (field("streamId"), field("defaultName")) else { continue };
-        if id == "*" || id.starts_with(':') {
+        // Reserved namespaces are not made by their use; another id with a colon fails as one that cannot be.
+        if id == "*" || id.starts_with(":_") || id.starts_with(":system:") {
             continue;
         }
         let known = context.caller(|_, space| space.tree.get(id).cloned());
