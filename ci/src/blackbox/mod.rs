@@ -4,6 +4,7 @@
 mod document;
 mod expect;
 mod play;
+mod races;
 mod script;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> R
             Some(why) => report.fail(&title, &why),
         }
     }
+    races::run(server.address(), report)?;
     let died = server.has_died()?.map(|status| server.died_error(Some(status)).to_string());
     report.check("the server is still there", died.is_none(), died.as_deref().unwrap_or_default());
     let panicked = server.output().contains("panicked at");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,6 +15,8 @@ use crate::server::Server;
 
 /// The method of a step whose body is everything that goes over the wire.
 const RAW: &str = "RAW";
+/// The method of a step that only lets the server's clock go on, by the milliseconds in the place of the path.
+const PAUSE: &str = "PAUSE";
 
 /// Longer than any head may be.
 const LONG: usize = 20_000;
@@ -38,6 +41,11 @@ pub(super) fn play(server: &Server, script: &Script, case: &Case, index: usize) 
 }
 
 fn play_step(server: &Server, step: &Step, variables: &mut Variables) -> Result<(), String> {
+    if step.method == PAUSE {
+        let pause_ms = step.path.parse().map_err(|_| format!("a pause of {} ms?", step.path))?;
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        return Ok(());
+    }
     let address = if step.is_on_hfs_port { server.hfs_address() } else { server.address() };
     let path = fill(&step.path, variables)?;
     let request = request(step, &path, variables)?;

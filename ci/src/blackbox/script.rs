@@ -19,6 +19,7 @@
 //! RAW -                               the body goes over the wire as it is: no request line, no headers
 //!   text: GET / HTTP/1.1\nHost: x\r\n\r\n
 //!   -> 400
+//! PAUSE 10                            milliseconds, where the next answer depends on the server's clock having moved
 //! ```
 
 use std::path::Path;
