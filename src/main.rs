@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Ok(command) => cli::run(command),
         Err(error) => {
             eprintln!("coreward: {error}\nTry `coreward help`.");
-            ExitCode::from(2)
+            ExitCode::from(cli::EXIT_USAGE)
         }
     }
 }

@@ -28,6 +28,18 @@ pub fn request(method: &str, url: &str, token: Option<&str>, body: Option<&Value
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
 }
 
+/// What the server says is wrong, as a person reads it: the message, and one for each parameter.
+pub fn refusal(status: u16, answer: &Value) -> String {
+    let message = |value: &Value| value.get("message").and_then(Value::as_str).map(str::to_owned);
+    let Some(error) = answer.get("error") else {
+        return format!("the server refused ({status}), and does not say why: is it a Coreward or Pryv server?");
+    };
+    let details: Vec<String> =
+        error.get("data").and_then(Value::as_array).into_iter().flatten().filter_map(message).collect();
+    let said = message(error).unwrap_or_else(|| error.to_string());
+    format!("the server refused ({status}): {said} {}", details.join(" ")).trim_end().to_owned()
+}
+
 /// `http://TOKEN@host/name/` -> (`http://host/name/`, `TOKEN`).
 pub fn split_endpoint(endpoint: &str) -> Option<(String, String)> {
     let (scheme, rest) = endpoint.split_once("://")?;
@@ -39,6 +51,14 @@ pub fn split_endpoint(endpoint: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_tells_what_is_wrong_with_each_parameter() {
+        let data = serde_json::json!([{ "code": "username-invalid", "message": "Too short." }]);
+        let answer = serde_json::json!({ "error": { "id": "x", "message": "Bad parameters.", "data": data } });
+        assert_eq!(refusal(400, &answer), "the server refused (400): Bad parameters. Too short.");
+        assert!(refusal(502, &Value::Null).contains("502"));
+    }
 
     #[test]
     fn an_endpoint_is_split_into_url_and_token() {

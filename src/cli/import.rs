@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use serde_json::{Value, json};
 
-use super::{Options, http};
+use super::{Options, UsageError, http};
 use crate::boot::BootError;
 
 const POINTS_PER_POST: usize = 1000;
@@ -14,9 +14,10 @@ const STREAM: &str = "recordings";
 pub fn run(words: &[String], options: &Options) -> Result<(), BootError> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (["csv", file], Some(endpoint)) = (words.as_slice(), options.get("endpoint")) else {
-        return Err("usage: coreward import csv FILE --endpoint URL [--type TYPE] [--stream ID] [--rate HZ] \
-                    [--column NAME-OR-NUMBER] [--points N]"
-            .into());
+        return Err(UsageError::Usage(
+            "import csv FILE --endpoint URL [--type TYPE] [--stream ID] [--rate HZ] [--column NAME-OR-NUMBER] [--points N]",
+        )
+        .into());
     };
     let (url, token) =
         http::split_endpoint(endpoint).ok_or("--endpoint must be an apiEndpoint such as http://TOKEN@host/name/")?;
@@ -41,7 +42,8 @@ fn read(file: &str, options: &Options) -> Result<Vec<(f64, f64)>, BootError> {
     let column = options.get("column").unwrap_or(if rate.is_some() { "0" } else { "1" });
     let mut place: Option<usize> = column.parse().ok();
     let mut points = Vec::new();
-    for (number, line) in std::io::BufReader::new(std::fs::File::open(file)?).lines().enumerate() {
+    let opened = std::fs::File::open(file).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    for (number, line) in std::io::BufReader::new(opened).lines().enumerate() {
         let line = line?;
         let cells: Vec<&str> = line.split([',', ';', '\t']).map(|cell| cell.trim().trim_matches('"')).collect();
         let parsed = place.and_then(|place| cells.get(place)).and_then(|cell| cell.parse::<f64>().ok());
@@ -74,7 +76,7 @@ impl Importer {
         if expected.contains(&status) {
             return Ok(answer);
         }
-        Err(format!("{path}: the server refused ({status}): {}", answer.get("error").unwrap_or(&Value::Null)).into())
+        Err(format!("{path}: {}", http::refusal(status, &answer)).into())
     }
 
     /// The event that holds the series, in a stream that is made if need be.

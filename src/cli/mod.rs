@@ -53,9 +53,14 @@ pub enum UsageError {
     Arguments(#[from] lexopt::Error),
     #[error("there is no command `{0}`")]
     UnknownCommand(String),
-    #[error("`{0}` is not an option of `coreward {1}`")]
+    #[error("`{0}` is not an option of `{1}`; keys of the configuration have a colon (--http:port=3000)")]
     UnknownOption(String, String),
+    #[error("usage: coreward {0}")]
+    Usage(&'static str),
 }
+
+/// The exit code of a command line that cannot be understood.
+pub const EXIT_USAGE: u8 = 2;
 
 const USER_OPTIONS: [&str; 4] = ["email", "password", "app-id", "url"];
 const IMPORT_OPTIONS: [&str; 7] = ["endpoint", "type", "stream", "rate", "column", "name", "points"];
@@ -83,7 +88,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
                 } else if name.contains(':') {
                     args.overrides.push((name, value));
                 } else {
-                    return Err(UsageError::UnknownOption(format!("--{name}"), command.to_owned()));
+                    let command = format!("coreward {command}").trim_end().to_owned();
+                    return Err(UsageError::UnknownOption(format!("--{name}"), command));
                 }
             }
             Arg::Value(word) => given.push(word.string()?),
@@ -122,7 +128,10 @@ pub fn run(command: Command) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            match error.is::<UsageError>() {
+                true => ExitCode::from(EXIT_USAGE),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -14,13 +14,24 @@ pub fn run(args: &Args) -> Result<(), BootError> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    let server = boot::start(config)?;
+    let server = boot::start(config).map_err(name_the_key)?;
     announce(&server);
     signals.wait();
     eprintln!("stopping: requests in flight have 10 s to finish");
     server.stop();
     eprintln!("stopped");
     Ok(())
+}
+
+/// The shards know addresses; whoever starts the server knows keys.
+fn name_the_key(error: BootError) -> BootError {
+    use shards::StartError::{Bind, PortTaken};
+    match error.downcast_ref() {
+        Some(PortTaken { .. } | Bind { .. }) => {
+            format!("{error} (keys `http.ip`, `http.port`, `http.hfsPort`; e.g. --http:port=3100)").into()
+        }
+        _ => error,
+    }
 }
 
 /// Logs go to stderr. Without `logs.console.active` only warnings do.

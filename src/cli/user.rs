@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Options, http};
+use super::{Options, UsageError, http};
 use crate::boot::BootError;
 use crate::config::{Args, Config};
 
@@ -13,7 +13,7 @@ pub fn run(words: &[String], options: &Options, args: &Args) -> Result<(), BootE
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["create", name] => create(name, options, args),
-        _ => Err("usage: coreward user create NAME [--email E] [--password P] [--app-id A] [--url URL]".into()),
+        _ => Err(UsageError::Usage("user create NAME [--email E] [--password P] [--app-id A] [--url URL]").into()),
     }
 }
 
@@ -39,8 +39,7 @@ fn create(name: &str, options: &Options, args: &Args) -> Result<(), BootError> {
     });
     let (status, answer) = http::request("POST", &format!("{url}/users"), None, Some(&body))?;
     if status != 201 {
-        let error = answer.get("error").cloned().unwrap_or(Value::Null);
-        return Err(format!("the server refused ({status}): {error}").into());
+        return Err(http::refusal(status, &answer).into());
     }
     let field = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
     println!("username     {}\npassword     {password}\napiEndpoint  {}", field("username"), field("apiEndpoint"));

@@ -103,7 +103,11 @@ impl Findings {
         self.add(path, Problem::Missing { remedy: remedy.into() });
     }
 
-    pub(super) fn into_result<T>(self, value: T) -> Result<T, ConfigErrors> {
+    pub(super) fn into_result<T>(mut self, value: T) -> Result<T, ConfigErrors> {
+        // What else is missing may stand in the file that could not be read.
+        if self.0.iter().any(|finding| matches!(finding.problem, Problem::Unreadable { .. })) {
+            self.0.retain(|finding| !matches!(finding.problem, Problem::Missing { .. }));
+        }
         if self.0.is_empty() { Ok(value) } else { Err(ConfigErrors { findings: self.0 }) }
     }
 }
