@@ -9,6 +9,8 @@
 #
 #   docker run --security-opt seccomp=profile-with-io-uring.json --ulimit memlock=67108864 ... coreward
 #
+# Clients are told the URLs below dnsLess.publicUrl: behind a proxy, add --env dnsLess__publicUrl=https://pryv.example.com.
+#
 # Secrets are made at the first start and kept in /data; the admin key is printed once. A configuration file goes in by
 # --volume ./config.yml:/config.yml:ro and the arguments --config /config.yml.
 
