@@ -45,6 +45,12 @@ pub(crate) fn run(binary: &Path, report: &mut Report) -> Result<()> {
             Some(difference) => report.fail(&name, &difference),
         }
     }
+    let by_command = import_by_command(binary, &account, &folder)?;
+    report.check(
+        "`coreward import csv` does the same",
+        by_command.is_none(),
+        by_command.as_deref().unwrap_or_default(),
+    );
     if report.failed() > failed_before {
         workspace.keep();
     }
@@ -136,6 +142,20 @@ fn import_and_compare(account: &Account, recording: &Recording) -> Result<Option
         &recording.expected(),
         answer.pointer("/points").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default(),
     ))
+}
+
+/// The same through the command that people use; the first difference, or what it complained about.
+fn import_by_command(binary: &Path, account: &Account, folder: &Path) -> Result<Option<String>> {
+    let recording = untimed(folder)?;
+    let endpoint = format!("http://{}@{}/{}/", account.token, account.address, account.username);
+    let mut command = Command::new(binary);
+    command.args(["import", "csv"]).arg(folder.join(recording.name));
+    let output = tools::output(command.args(["--endpoint", &endpoint, "--rate", &UNTIMED_HZ.to_string()]))?;
+    let event = output.lines().find_map(|line| line.strip_prefix("event")).map(str::trim);
+    let Some(event) = event else { return Ok(Some(format!("no event in its output: {output}"))) };
+    let answer = account.call("GET", &format!("/events/{event}/series"), None)?;
+    let points = answer.pointer("/points").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    Ok(difference(&recording.expected(), points))
 }
 
 impl Recording {
