@@ -53,7 +53,7 @@ pub enum UsageError {
     Arguments(#[from] lexopt::Error),
     #[error("there is no command `{0}`")]
     UnknownCommand(String),
-    #[error("`{0}` is not an option of `{1}`; keys of the configuration have a colon (--http:port=3000)")]
+    #[error("`{0}` is not an option of `coreward {1}`")]
     UnknownOption(String, String),
     #[error("usage: coreward {0}")]
     Usage(&'static str),
@@ -85,11 +85,11 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
                 };
                 if known.contains(&name.as_str()) {
                     options.0.push((name, value));
-                } else if name.contains(':') {
+                } else if name.contains(':') || given.is_empty() {
+                    // A few keys have no colon; one that is not known is refused with the nearest that is.
                     args.overrides.push((name, value));
                 } else {
-                    let command = format!("coreward {command}").trim_end().to_owned();
-                    return Err(UsageError::UnknownOption(format!("--{name}"), command));
+                    return Err(UsageError::UnknownOption(format!("--{name}"), command.to_owned()));
                 }
             }
             Arg::Value(word) => given.push(word.string()?),
