@@ -3,16 +3,17 @@
 use std::sync::LazyLock;
 
 use model::event::SERIES_PREFIX;
-use model::permission::{Reserved, reserved};
+use model::permission::reserved::{EMAILS_ROOT, SHARED_SECRETS_ROOT, Store, in_store};
+use model::permission::{AccountStreams, Reserved, reserved};
 use model::schema::{Problem, Schema};
 use model::types::ContentError;
-use model::{Duration, Event};
+use model::{AccessKind, Duration, Event};
 use serde_json::{Map, Value, json};
 use storage::StoreError;
 use storage::base::{Answer, Found, Read, Write, Written};
 
 use super::params::{self, checked};
-use super::{Outcome, refused};
+use super::{Outcome, account_events, refused};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 
@@ -79,7 +80,10 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     let id = params::text(params, "id").unwrap_or_default();
     let with_history = params::flag(params, "includeHistory");
     let mut out = Map::new();
-    let found = find(context, id).await?;
+    let found = match find(context, id).await? {
+        Some(found) => found,
+        None => return get_account_event(context, id, with_history),
+    };
     // In deletion mode `keep-everything` a deleted event is still shown whole.
     let deleted = match &found {
         Found::Kept(deletion, _) => Some(deletion.deleted),
@@ -112,19 +116,25 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     Ok(Outcome::Fields(out))
 }
 
-async fn find(context: &Context, id: &str) -> ApiResult<Found> {
-    let grant = context.caller(|caller, _| caller.any());
-    match context.read(grant, Read::Event { id: id.to_owned() }).await? {
-        Answer::Event(Some(found)) => Ok(found),
-        _ => Err(ApiError::unknown_resource("event", id)),
+/// The event of an account field; former values are not kept yet.
+fn get_account_event(context: &mut Context, id: &str, with_history: bool) -> ApiResult<Outcome> {
+    let field = account_events::field_of(id).ok_or_else(|| ApiError::unknown_resource("event", id))?;
+    context.caller(|caller, _| caller.read_event(std::slice::from_ref(&field.id))).map_err(refused)?;
+    let event = account_events::event_of(context, field).ok_or_else(|| ApiError::unknown_resource("event", id))?;
+    context.audit.detail.insert("recordCount".into(), 1.into());
+    let mut out = Map::new();
+    out.insert("event".into(), event.into());
+    if with_history {
+        out.insert("history".into(), json!([]));
     }
+    Ok(Outcome::Fields(out))
 }
 
-/// An event that can be changed: a deleted one is as unknown as one that never was.
-pub async fn find_live(context: &Context, id: &str) -> ApiResult<Event> {
-    match find(context, id).await? {
-        Found::Event(event) => Ok(*event),
-        Found::Deletion(_) | Found::Kept(..) => Err(ApiError::unknown_resource("event", id)),
+async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
+    let grant = context.caller(|caller, _| caller.any());
+    match context.read(grant, Read::Event { id: id.to_owned() }).await? {
+        Answer::Event(found) => Ok(found),
+        other => Err(ApiError::unexpected(format!("an event was asked for, not {other:?}"))),
     }
 }
 
@@ -135,11 +145,14 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     if let Some(id) = params::text(params, "id") {
         event.id = id.to_owned();
     }
+    // A new event keeps its client data as it came, nulls too.
+    event.client_data = params::object(params, "clientData");
     check_namespaces(&event)?;
     check_streams(context, &event.stream_ids)?;
-    check_one_store(&event)?;
     set_content(context, &mut event, params.get("content").is_some_and(|content| !content.is_null()))?;
+    check_store(context, &event)?;
     let grant = context.caller(|caller, _| caller.create_event(&event.stream_ids)).map_err(refused)?;
+    account_events::check_not_written(&event.stream_ids)?;
     let written = context.commit(grant, Write::CreateEvent { event: Box::new(event) }).await;
     finish(context, written.map_err(taken)?)
 }
@@ -193,13 +206,6 @@ fn check_namespaces(event: &Event) -> ApiResult<()> {
             Some(Reserved::Emails) => {
                 return forbid("This stream belongs to the account's e-mail addresses.", "emails-reserved-stream");
             }
-            Some(Reserved::Audit) => {
-                return Err(ApiError::new(
-                    501,
-                    "api-unavailable",
-                    "Error from data store \"_audit\": events.create is not supported.",
-                ));
-            }
             _ => {}
         }
     }
@@ -209,8 +215,14 @@ fn check_namespaces(event: &Event) -> ApiResult<()> {
 /// Every stream must exist, and not be in the trash itself.
 fn check_streams(context: &Context, stream_ids: &[String]) -> ApiResult<()> {
     let (unknown, trashed) = context.caller(|_, space| {
-        let is_unknown = |id: &&String| !space.tree.contains(id) && reserved(id) != Some(Reserved::Account);
-        let unknown: Vec<String> = stream_ids.iter().filter(is_unknown).cloned().collect();
+        let is_unknown = |id: &&String| match Store::of(id) {
+            Store::Local => !space.tree.contains(id) && ![EMAILS_ROOT, SHARED_SECRETS_ROOT].contains(&id.as_str()),
+            Store::Account => !AccountStreams::shipped().contains(id),
+            // Any access and any method has a stream there.
+            Store::Audit => false,
+            Store::Unknown(_) => true,
+        };
+        let unknown: Vec<String> = stream_ids.iter().filter(is_unknown).map(|id| in_store(id).to_owned()).collect();
         let trashed = stream_ids.iter().find(|id| space.tree.get(id).is_some_and(|stream| stream.trashed)).cloned();
         (unknown, trashed)
     });
@@ -225,33 +237,27 @@ fn check_streams(context: &Context, stream_ids: &[String]) -> ApiResult<()> {
     Ok(())
 }
 
-/// Account fields are not yet written through events (they are set at registration): refused, not half done.
-fn check_one_store(event: &Event) -> ApiResult<()> {
-    let account = event.stream_ids.iter().find(|id| reserved(id) == Some(Reserved::Account));
-    match account {
-        Some(id) => Err(ApiError::invalid_operation(
-            "Forbidden event modification. You are trying to edit or delete a non-editable or active system stream event.",
-        )
-        .with_data(json!({ "streamId": id }))),
-        None => Ok(()),
+/// An event is in one store, with its id and all of its streams; that of the audit is only read. Without a personal
+/// token the audit streams are forbidden like any other that was not granted.
+fn check_store(context: &Context, event: &Event) -> ApiResult<()> {
+    let in_audit = |id: &String| Store::of(id) == Store::Audit;
+    let is_personal = context.access.kind == AccessKind::Personal;
+    let is_mixed = !event.stream_ids.iter().all(in_audit);
+    if Store::of(&event.id) != Store::Local || (is_personal && is_mixed && event.stream_ids.iter().any(in_audit)) {
+        return Err(ApiError::invalid_structure("An event and all of its streams must be of the same data store."));
     }
+    if is_personal && !is_mixed {
+        let message = "Error from data store \"_audit\": events.create is not supported.";
+        return Err(ApiError::new(501, "api-unavailable", message));
+    }
+    Ok(())
 }
 
 /// Content against its type; a series event gets its descriptor from the server.
 fn set_content(context: &Context, event: &mut Event, is_content_given: bool) -> ApiResult<()> {
     let catalogue = &context.shard.node.catalogue;
     if let Some(element) = event.kind.strip_prefix(SERIES_PREFIX) {
-        let content = catalogue.series_content(element).map_err(|_| {
-            ApiError::new(
-                400,
-                "invalid-event-type",
-                format!(
-                    "Event type '{}' not allowed for High-Frequency Series. Please use a predefined simple type",
-                    event.kind
-                ),
-            )
-            .with_data(json!({ "type": event.kind }))
-        })?;
+        let content = catalogue.series_content(element).map_err(|_| unknown_series(&event.kind))?;
         if is_content_given {
             return Err(content_error("Events of type High-frequency have a read-only content".into()));
         }
@@ -265,6 +271,12 @@ fn set_content(context: &Context, event: &mut Event, is_content_given: bool) -> 
         ContentError::Problems(problems) => content_error(problems.iter().map(Problem::to_json).collect()),
         other => ApiError::unexpected(format!("an ordinary type was checked as a series: {other:?}")),
     })
+}
+
+fn unknown_series(kind: &str) -> ApiError {
+    let message =
+        format!("Event type '{kind}' not allowed for High-Frequency Series. Please use a predefined simple type");
+    ApiError::new(400, "invalid-event-type", message).with_data(json!({ "type": kind }))
 }
 
 fn content_error(data: Value) -> ApiError {
@@ -290,34 +302,66 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
         check_streams(context, new_streams)?;
     }
     let _turn = context.event_turn(id).await;
-    let current = find_live(context, id).await?;
+    let Some(Found::Event(current)) = find(context, id).await? else {
+        return Err(refuse_account_event(context, id, new_streams.as_deref()));
+    };
+    if let Some(new_streams) = &new_streams
+        && context.access.kind == AccessKind::Personal
+        && new_streams.iter().any(|id| Store::of(id) == Store::Audit)
+    {
+        return Err(ApiError::invalid_structure("An event cannot move to another data store."));
+    }
     let grant = context
         .caller(|caller, _| caller.update_event(&current.stream_ids, new_streams.as_deref()))
         .map_err(refused)?;
-    let mut next = current.clone();
+    let mut next = Event::clone(&current);
     apply(&mut next, &update);
-    if current.series_element().is_some() != next.series_element().is_some() {
-        return Err(ApiError::invalid_operation("Normal events cannot be updated to HF-events and vice versa."));
-    }
+    check_type_change(context, &current, &next)?;
     check_namespaces(&next)?;
-    check_one_store(&next)?;
+    account_events::check_not_written(&next.stream_ids)?;
     set_content(context, &mut next, update.get("content").is_some_and(|content| !content.is_null()))?;
     let write = Write::UpdateEvent { event: Box::new(next), expected_modified: current.modified };
     let written = context.commit(grant, write).await?;
     finish(context, written)
 }
 
+/// Account fields are changed through their events one day; what has no event at all is unknown.
+fn refuse_account_event(context: &Context, id: &str, new_streams: Option<&[String]>) -> ApiError {
+    let Some(field) = account_events::field_of(id) else { return ApiError::unknown_resource("event", id) };
+    match context.caller(|caller, _| caller.update_event(std::slice::from_ref(&field.id), new_streams)) {
+        Ok(_) => account_events::refuse_update(field, new_streams),
+        Err(why) => refused(why),
+    }
+}
+
+/// Series stay series, and of a type that the catalogue knows.
+fn check_type_change(context: &Context, current: &Event, next: &Event) -> ApiResult<()> {
+    if let Some(element) = next.series_element()
+        && context.shard.node.catalogue.series_content(element).is_err()
+    {
+        return Err(unknown_series(&next.kind));
+    }
+    if current.series_element().is_some() != next.series_element().is_some() {
+        return Err(ApiError::invalid_operation("Normal events cannot be updated to HF-events and vice versa."));
+    }
+    Ok(())
+}
+
 pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let params = checked(&ON_ITEM, params)?;
     let id = params::text(params, "id").unwrap_or_default();
     let _turn = context.event_turn(id).await;
-    let mut event = find_live(context, id).await?;
+    let Some(Found::Event(mut event)) = find(context, id).await? else {
+        let field = account_events::field_of(id).ok_or_else(|| ApiError::unknown_resource("event", id))?;
+        context.caller(|caller, _| caller.delete_event(std::slice::from_ref(&field.id))).map_err(refused)?;
+        return Err(account_events::not_editable(&field.id));
+    };
     let grant = context.caller(|caller, _| caller.delete_event(&event.stream_ids)).map_err(refused)?;
     check_namespaces(&event)?;
     let expected_modified = event.modified;
     if !event.trashed {
         event.trashed = true;
-        let written = context.commit(grant, Write::UpdateEvent { event: Box::new(event), expected_modified }).await?;
+        let written = context.commit(grant, Write::UpdateEvent { event, expected_modified }).await?;
         return finish(context, written);
     }
     context.commit(grant, Write::DeleteEvent { id: id.to_owned(), expected_modified }).await?;

@@ -5,26 +5,23 @@ use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use model::integrity::Algorithm;
 use model::permission::reserved::in_store;
-use model::permission::{AccountStreams, QueryRefused, Scope};
+use model::permission::{QueryRefused, Scope};
 use model::query::{StreamClause, StreamFilter, TrashState};
 use model::query_input::{self, InputError, StreamQuery};
 use model::schema::Schema;
-use model::time::number;
 use model::{EventsQuery, Grant, UserEntry};
 use serde_json::{Map, Value, json};
 use shards::Response;
 use storage::base::{Answer, BaseStore, BatchId, Cursor, Page, Read, ReadCall};
 use tokio::sync::mpsc;
 
-use super::Outcome;
 use super::params::{self, checked};
+use super::{Outcome, account_events};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
 use crate::reply::{self, Echo};
-use crate::space::Space;
 
 /// Without time bounds and limit.
 const LIMIT_DEFAULT: u64 = 20;
@@ -108,6 +105,9 @@ pub async fn get(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let checked_query = context.caller(|caller, _| caller.query_events(&requested, query.state));
     let (grant, filter, scope) = checked_query.map_err(query_refused)?;
     query.streams = filter;
+    if scope.audit != StreamFilter::Nothing {
+        prepare_audit(context, &query).await?;
+    }
     context.audit.detail.insert("scopedStreamIds".into(), scope.ids.clone().into());
     context.audit.detail.insert("scopedStreamCount".into(), scope.total.into());
     let reader = Reader { base: Arc::clone(&context.shard.node.base), grant, batch: context.batch };
@@ -120,6 +120,15 @@ pub async fn get(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let mut answer = EventsAnswer { reader, parts, remaining, first: None, deletions };
     answer.first = answer.next_chunk().await?;
     Ok(Outcome::Events(Box::new(answer)))
+}
+
+/// The audit store knows no conditions on content; and a reader finds every call that was answered before its own.
+async fn prepare_audit(context: &Context, query: &EventsQuery) -> ApiResult<()> {
+    if !(query.content.is_empty() && query.client_data.is_empty()) {
+        return Err(ApiError::invalid_operation("Store '_audit': conditions on content are not supported."));
+    }
+    context.shard.flush_audit().await;
+    Ok(())
 }
 
 fn parse(context: &Context, params: &Map<String, Value>) -> ApiResult<EventsQuery> {
@@ -184,8 +193,7 @@ fn query_refused(why: QueryRefused) -> ApiError {
 
 /// Account fields first (their time is now), then the stored events, then audit records if they were named.
 fn plan(context: &Context, query: EventsQuery, scope: &Scope) -> VecDeque<Part> {
-    let algorithm = context.shard.node.config.event_integrity();
-    let account = context.caller(|_, space| account_events(space, &query, &scope.account, context.now, algorithm));
+    let account = account_events::list(context, &query, &scope.account);
     let account_count = u64::try_from(account.len()).unwrap_or(0);
     let (skipped, skip) = (query.skip.min(account_count), query.skip.saturating_sub(account_count));
     let skipped = usize::try_from(skipped).unwrap_or(0);
@@ -228,50 +236,6 @@ fn in_audit_store(filter: &StreamFilter) -> StreamFilter {
     }
 }
 
-/// Account fields as events: one for each shown field that has a value (spec 05, section 3).
-fn account_events(
-    space: &Space,
-    query: &EventsQuery,
-    ids: &[String],
-    now: f64,
-    algorithm: Option<Algorithm>,
-) -> Vec<Value> {
-    let in_frame = query.to.is_none_or(|to| now < to || query.from.is_some() && now <= to)
-        && query.from.is_none_or(|from| now >= from)
-        && query.modified_since.is_none_or(|since| now >= since);
-    if query.only_running || query.state == TrashState::Trashed || !in_frame || !query.client_data.is_empty() {
-        return Vec::new();
-    }
-    let mut events = Vec::new();
-    for id in ids {
-        let Some(field) = AccountStreams::shipped().get(id) else { continue };
-        let Some(content) = space.fields.get(field.field_name()).filter(|value| !value.is_null()) else { continue };
-        let is_type =
-            |filter: &model::query::TypeFilter| *filter == model::query::TypeFilter::Exact(field.kind.clone());
-        let is_wanted = field.shown
-            && (query.types.is_empty() || query.types.iter().any(is_type))
-            && query.content.iter().all(|condition| query_input::matches(condition, Some(content)));
-        if !is_wanted {
-            continue;
-        }
-        let mut event = Map::new();
-        event.insert("id".into(), id.clone().into());
-        event.insert("streamIds".into(), json!([id]));
-        event.insert("time".into(), number(now));
-        event.insert("type".into(), field.kind.clone().into());
-        event.insert("content".into(), content.clone());
-        for (time, author) in [("created", "createdBy"), ("modified", "modifiedBy")] {
-            event.insert(time.into(), number(now));
-            event.insert(author.into(), "system".into());
-        }
-        if let Some(algorithm) = algorithm {
-            event.insert("integrity".into(), algorithm.of_event(&event).hash.into());
-        }
-        events.push(Value::Object(event));
-    }
-    events
-}
-
 async fn read_deletions(reader: &Reader, query: &EventsQuery, since: f64) -> ApiResult<Vec<Value>> {
     let read = Read::EventDeletions { since, ascending: query.ascending, limit: query.limit, skip: query.skip };
     match reader.read(read).await? {
@@ -284,8 +248,12 @@ impl EventsAnswer {
     /// The next items, comma separated. `None` at the end.
     async fn next_chunk(&mut self) -> ApiResult<Option<Chunk>> {
         while let Some(part) = self.parts.pop_front() {
+            if let Part::Stored { query, after: None, is_audit: true } = &part {
+                // Stores are asked one by one, each with the whole limit (spec 03, section 2.6).
+                self.remaining = query.limit;
+            }
             if self.remaining == Some(0) {
-                return Ok(None);
+                continue;
             }
             let chunk = match part {
                 Part::Items(mut items) => {

@@ -2,6 +2,7 @@
 
 pub mod access_info;
 pub mod accesses;
+pub mod account_events;
 pub mod auth;
 pub mod batch;
 pub mod events;
@@ -9,8 +10,8 @@ pub mod events_query;
 pub mod params;
 pub mod streams;
 
-use model::permission::{Refused, Reserved};
-use serde_json::{Map, Value, json};
+use model::permission::Refused;
+use serde_json::{Map, Value};
 
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
@@ -138,16 +139,4 @@ pub fn refused(why: Refused) -> ApiError {
         Refused::InvalidOperation { message, data } => ApiError::invalid_operation(message).with_data(data),
         Refused::InvalidStructure(message) => ApiError::invalid_structure(message),
     }
-}
-
-/// Streams that methods cannot make, change or delete (spec 04, section 7).
-fn reserved_stream(namespace: Reserved) -> ApiError {
-    let (message, id) = match namespace {
-        Reserved::SharedSecrets => ("These streams belong to shared secrets.", "shared-secret-reserved-stream"),
-        Reserved::Emails => ("This stream belongs to the account's e-mail addresses.", "emails-reserved-stream"),
-        Reserved::Cmc | Reserved::CmcInternal => ("This stream is reserved.", "cmc-reserved-stream"),
-        Reserved::Account => return ApiError::invalid_operation("It is forbidden to modify system streams."),
-        Reserved::Audit => return ApiError::new(501, "api-unavailable", "The audit store is read-only."),
-    };
-    ApiError::invalid_operation(message).with_data(json!({ "id": id }))
 }

@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
-use model::permission::{ListRefused, ListStreams, reserved};
+use model::permission::reserved::AUDIT_ROOT;
+use model::permission::{AccountStreams, ListRefused, ListStreams, Reserved, Store, reserved};
 use model::query::TrashState;
 use model::schema::Schema;
-use model::{Stream, slug};
+use model::{AccessKind, Stream, slug};
 use serde_json::{Map, Value, json};
 use storage::StoreError;
 use storage::base::{Answer, LinkedEvents, Read, Write, Written};
@@ -15,6 +16,10 @@ use super::{Outcome, refused};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 
+const AUDIT_ACCESSES: &str = ":_audit:accesses";
+const AUDIT_ACTIONS: &str = ":_audit:actions";
+/// Field of a real deletion's result, which goes out in chunks.
+pub const UPDATED_EVENTS: &str = "updatedEvents";
 const PROTECTED: [&str; 7] = ["id", "children", "childrenHidden", "created", "createdBy", "modified", "modifiedBy"];
 
 static GET: LazyLock<Schema> = LazyLock::new(|| {
@@ -77,7 +82,14 @@ pub async fn get(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
         params::text(params, "state") == Some("all") || params.get("includeTrashed").is_some_and(is_truthy);
     let state = if with_trashed { TrashState::All } else { TrashState::Default };
     let request = ListStreams { parent_id, id, state };
-    let streams = context.caller(|caller, _| caller.list_streams(request)).map_err(list_refused)?;
+    let mut streams = context.caller(|caller, _| caller.list_streams(request)).map_err(list_refused)?;
+    if let Some(group) = id.or(parent_id).filter(|id| [AUDIT_ACCESSES, AUDIT_ACTIONS].contains(id)) {
+        let children = audit_children(context, group).await?;
+        match streams.first_mut().and_then(|stream| stream.get_mut("children")) {
+            Some(shown) => *shown = children.into(),
+            None => streams = children,
+        }
+    }
     context.audit.detail.insert("recordCount".into(), streams.len().into());
     let mut out = Map::new();
     out.insert("streams".into(), streams.into());
@@ -88,6 +100,22 @@ pub async fn get(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
         }
     }
     Ok(Outcome::Fields(out))
+}
+
+/// The streams of the accesses, or of the methods, that have records, as far as the caller may list them.
+async fn audit_children(context: &Context, group: &str) -> ApiResult<Vec<Value>> {
+    context.shard.flush_audit().await;
+    let grant = context.caller(|caller, _| caller.any());
+    let read = Read::AuditStreams { actions: group == AUDIT_ACTIONS };
+    let Answer::Names(names) = context.read(grant, read).await? else {
+        return Err(ApiError::unexpected("names of audit streams were asked for, something else came back"));
+    };
+    let listed = |name: &String| {
+        let id = format!("{AUDIT_ROOT}{name}");
+        let request = ListStreams { id: Some(&id), ..ListStreams::default() };
+        context.caller(|caller, _| caller.list_streams(request)).unwrap_or_default()
+    };
+    Ok(names.iter().flat_map(listed).collect())
 }
 
 fn list_refused(why: ListRefused) -> ApiError {
@@ -103,11 +131,12 @@ fn list_refused(why: ListRefused) -> ApiError {
 pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let params = checked(&CREATE, params)?;
     let (id, parent_id) = (params::text(params, "id"), params::text(params, "parentId"));
-    check_namespace(id)?;
-    check_namespace(parent_id)?;
+    check_namespace(id, CMC_RESERVED)?;
+    check_namespace(parent_id, CMC_RESERVED)?;
     let _turn = context.turn().await;
     let grant = context.caller(|caller, _| caller.create_stream(parent_id)).map_err(refused)?;
     check_parent(context, parent_id)?;
+    check_store(id, parent_id, params)?;
     let stream = Stream {
         id: match id {
             Some(id) => slug::stream_id(id)
@@ -128,6 +157,9 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
 /// The parent must exist and not be in the trash itself (a trashed ancestor does not matter).
 fn check_parent(context: &Context, parent_id: Option<&str>) -> ApiResult<()> {
     let Some(parent_id) = parent_id else { return Ok(()) };
+    if reserved(parent_id) == Some(Reserved::Account) && AccountStreams::shipped().contains(parent_id) {
+        return Ok(());
+    }
     let trashed = context.caller(|_, space| space.tree.get(parent_id).map(|parent| parent.trashed));
     match trashed {
         None => Err(ApiError::unknown_referenced(
@@ -161,11 +193,67 @@ fn check_sibling(context: &Context, stream: &Stream, is_new: bool) -> ApiResult<
     }
 }
 
-/// System, shared-secret, e-mail and audit streams are not changed by these methods (spec 04, section 7).
-fn check_namespace(id: Option<&str>) -> ApiResult<()> {
-    match id.and_then(reserved) {
-        Some(namespace) => Err(super::reserved_stream(namespace)),
-        None => Ok(()),
+/// A stream and its parent are of one store (spec 04, section 3). Those of the account are made by the server, and
+/// the audit has a stream for any access and any method.
+fn check_store(id: Option<&str>, parent_id: Option<&str>, sent: &Map<String, Value>) -> ApiResult<()> {
+    let store = parent_id.map_or(Store::Local, Store::of);
+    match id {
+        Some(id) if Store::of(id) == Store::Audit => {
+            Err(ApiError::already_exists("stream", [("id".to_owned(), id.into())].into_iter().collect()))
+        }
+        Some(id) if Store::of(id) != store => {
+            Err(ApiError::invalid_structure("A stream must be of the same data store as its parent.")
+                .with_data(sent.clone().into()))
+        }
+        _ if store == Store::Account => Err(system_stream()),
+        _ => Ok(()),
+    }
+}
+
+fn system_stream() -> ApiError {
+    ApiError::invalid_operation("It is forbidden to modify system streams.")
+}
+
+/// Sub-code of the messaging plugin's own streams, and that of their deletion.
+const CMC_RESERVED: &str = "cmc-reserved-stream";
+const CMC_UNDELETABLE: &str = "cmc-reserved-stream-undeletable";
+
+/// Shared-secret, e-mail and messaging streams are not changed by these methods (spec 04, section 7).
+fn check_namespace(id: Option<&str>, cmc_code: &str) -> ApiResult<()> {
+    let Some((id, namespace)) = id.and_then(|id| reserved(id).map(|namespace| (id, namespace))) else {
+        return Ok(());
+    };
+    let (message, data) = match namespace {
+        Reserved::SharedSecrets => {
+            ("These streams belong to shared secrets.", json!({ "id": "shared-secret-reserved-stream" }))
+        }
+        Reserved::Emails => {
+            ("This stream belongs to the account's e-mail addresses.", json!({ "id": "emails-reserved-stream" }))
+        }
+        Reserved::Cmc | Reserved::CmcInternal => {
+            ("This stream belongs to the messaging plugin.", json!({ "id": cmc_code, "streamId": id }))
+        }
+        // Told after the permission, where the streams are looked up.
+        Reserved::Account | Reserved::Audit => return Ok(()),
+    };
+    Err(ApiError::invalid_operation(message).with_data(data))
+}
+
+/// A stream that is there to be changed. Streams of the server are refused to whoever may manage them: only the user.
+fn find(context: &Context, id: &str, method: &str) -> ApiResult<Stream> {
+    if let Some(stream) = context.caller(|_, space| space.tree.get(id).cloned()) {
+        return Ok(stream);
+    }
+    let is_personal = context.access.kind == AccessKind::Personal;
+    match Store::of(id) {
+        Store::Account if AccountStreams::shipped().contains(id) && is_personal => Err(system_stream()),
+        Store::Audit if is_personal => {
+            let message = format!("Error from data store \"_audit\": {method} is not supported.");
+            Err(ApiError::new(501, "api-unavailable", message))
+        }
+        Store::Account if AccountStreams::shipped().contains(id) => Err(ApiError::not_granted()),
+        Store::Audit => Err(ApiError::not_granted()),
+        _ => Err(ApiError::unknown_resource("stream", id)),
     }
 }
 
@@ -180,20 +268,20 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let params = checked(&UPDATE, params)?;
     let id = params::text(params, "id").unwrap_or_default();
     let mut update = params::object(params, "update").unwrap_or_default();
-    check_namespace(Some(id))?;
-    check_namespace(params::text(&update, "parentId"))?;
+    check_namespace(Some(id), CMC_RESERVED)?;
+    check_namespace(params::text(&update, "parentId"), CMC_RESERVED)?;
     params::check_protected(&mut update, &PROTECTED, context.shard.node.config.ignore_protected_fields)?;
     if params::text(&update, "parentId") == Some(id) {
         return Err(ApiError::invalid_operation("A stream cannot be its own parent.").with_data(update.into()));
     }
     let _turn = context.turn().await;
-    let current = context.caller(|_, space| space.tree.get(id).cloned());
-    let current = current.ok_or_else(|| ApiError::unknown_resource("stream", id))?;
+    let current = find(context, id, "streams.update")?;
     let parent = update.get("parentId").map(Value::as_str);
     let grant = context.caller(|caller, _| caller.update_stream(id, parent)).map_err(refused)?;
     let moved = parent.is_some_and(|parent| parent != current.parent_id.as_deref());
     if moved {
         check_parent(context, parent.flatten())?;
+        check_store(Some(id), parent.flatten(), &update)?;
         check_not_below(context, id, parent.flatten(), &update)?;
     }
     let next = apply(current, &update);
@@ -231,10 +319,9 @@ fn apply(mut stream: Stream, update: &Map<String, Value>) -> Stream {
 pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let params = checked(&DELETE, params)?;
     let id = params::text(params, "id").unwrap_or_default();
-    check_namespace(Some(id))?;
+    check_namespace(Some(id), CMC_UNDELETABLE)?;
     let _turn = context.turn().await;
-    let stream = context.caller(|_, space| space.tree.get(id).cloned());
-    let stream = stream.ok_or_else(|| ApiError::unknown_resource("stream", id))?;
+    let stream = find(context, id, "streams.delete")?;
     let grant = context.caller(|caller, _| caller.delete_stream(id)).map_err(refused)?;
     if !stream.trashed {
         let trashed = Box::new(Stream { trashed: true, ..stream });
@@ -277,7 +364,7 @@ fn finish_deletion(context: &Context, id: &str, ids: &[String], written: Written
     context.shard.points.forget(&deleted.series);
     let events = deleted.events.iter().map(|(action, event)| json!({ "action": action, "id": event }));
     let mut out = Map::new();
-    out.insert("updatedEvents".into(), events.collect());
+    out.insert(UPDATED_EVENTS.into(), events.collect());
     out.insert("streamDeletion".into(), json!({ "id": id }));
     Ok(Outcome::Fields(out))
 }

@@ -251,6 +251,10 @@ pub enum Read {
         query: Box<EventsQuery>,
         after: Option<Cursor>,
     },
+    /// Names of the audit streams that have records: `access-<id>`, or `action-<method>` of the latest ones.
+    AuditStreams {
+        actions: bool,
+    },
     EventDeletions {
         since: f64,
         ascending: bool,
@@ -281,6 +285,7 @@ pub enum Answer {
     EventDeletions(Vec<EventDeletion>),
     StreamDeletions(Vec<StreamDeletion>),
     Accesses(Vec<Access>),
+    Names(Vec<String>),
     Yes(bool),
 }
 

@@ -7,7 +7,9 @@ use super::account_streams::ACCOUNT_ROOT;
 use super::caller::{Caller, Refused};
 use super::grant::{Grant, Right};
 use super::level::{Levels, audit_stream_exists};
-use super::reserved::{CMC_INTERNAL, EMAILS_ROOT, SHARED_SECRETS_ROOT, Store, in_store, is_own_secret_stream};
+use super::reserved::{
+    AUDIT_ROOT, CMC_INTERNAL, EMAILS_ROOT, SHARED_SECRETS_ROOT, Store, in_store, is_own_secret_stream,
+};
 use super::tree::Descend;
 use crate::access::{Level, Permission};
 use crate::query::{StreamClause, StreamFilter, TrashState};
@@ -47,6 +49,7 @@ impl Caller<'_> {
         state: TrashState,
     ) -> Result<(Grant, StreamFilter, Scope), QueryRefused> {
         let view = View { caller: self, levels: Levels::new(self), state };
+        let requested = &view.own_part_of_audit(requested);
         view.check_named(requested)?;
         let mut plan = Plan::default();
         for query in requested {
@@ -95,6 +98,21 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// The root of the audit store stands for the caller's own stream in it, unless more is granted; for nothing if
+    /// there is no such stream.
+    fn own_part_of_audit(&self, requested: &[StreamQuery]) -> Vec<StreamQuery> {
+        let is_closed = !self.levels.of(AUDIT_ROOT).is_some_and(Level::can_read_events);
+        let narrow = |query: &StreamQuery| {
+            let mut query = query.clone();
+            if is_closed && self.caller.audit_active && query.any.iter().any(|id| split_suffix(id).0 == AUDIT_ROOT) {
+                query.any.retain(|id| split_suffix(id).0 != AUDIT_ROOT);
+                query.any.extend(self.caller.own_audit_stream());
+            }
+            query
+        };
+        requested.iter().map(narrow).filter(|query| !query.any.is_empty()).collect()
+    }
+
     /// Only `any` is checked; a forbidden stream is reported before unknown ones.
     fn check_named(&self, requested: &[StreamQuery]) -> Result<(), QueryRefused> {
         let mut unknown = Vec::new();

@@ -12,6 +12,8 @@ use crate::StoreError;
 use crate::base::{Cursor, Page};
 
 const ACCESS_PREFIX: &str = "access-";
+/// How far back the methods that were called are looked for: their column has no index.
+const ACTIONS_ROWS_MAX: u32 = 100_000;
 const ORDER: (&str, &str) = ("a.time", "a.row");
 
 /// Content conditions are not for this store: the API refuses them before.
@@ -42,6 +44,25 @@ pub(super) fn page(
         }
     }
     Ok(builder.finish(false))
+}
+
+/// The streams of the store that have records, by name. Accesses are found by one step in their index each.
+pub(super) fn streams(connection: &Connection, user: i64, actions: bool) -> Result<Vec<String>, StoreError> {
+    let sql = if actions {
+        format!(
+            "SELECT DISTINCT 'action-' || action FROM \
+             (SELECT action FROM audit INDEXED BY audit_time WHERE user = ?1 ORDER BY time DESC LIMIT {ACTIONS_ROWS_MAX}) \
+             ORDER BY 1"
+        )
+    } else {
+        "WITH RECURSIVE known(access) AS (SELECT min(access) FROM audit WHERE user = ?1 UNION ALL \
+         SELECT (SELECT min(a.access) FROM audit a WHERE a.user = ?1 AND a.access > known.access) FROM known \
+         WHERE known.access IS NOT NULL) SELECT 'access-' || access FROM known WHERE access IS NOT NULL"
+            .to_owned()
+    };
+    let mut statement = connection.prepare_cached(&sql)?;
+    let names = statement.query_map([user], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
 }
 
 /// One access leads through its own index; all else through time.

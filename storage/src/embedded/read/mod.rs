@@ -36,6 +36,7 @@ fn answer_in_snapshot(connection: &Connection, call: &ReadCall) -> Result<Answer
         Read::EventHistory { id } => Answer::Events(event_history(connection, user, id)?),
         Read::EventsPage { query, after } => Answer::Page(events_page::page(connection, user, query, after.as_ref())?),
         Read::AuditPage { query, after } => Answer::Page(audit_page::page(connection, user, query, after.as_ref())?),
+        Read::AuditStreams { actions } => Answer::Names(audit_page::streams(connection, user, *actions)?),
         Read::EventDeletions { since, ascending, limit, skip } => {
             Answer::EventDeletions(event_deletions(connection, user, (*since, *ascending), (*limit, *skip))?)
         }
