@@ -281,6 +281,24 @@ fn series_keys_are_never_given_twice() {
 }
 
 #[test]
+fn points_inside_the_known_range_leave_their_event_as_it_is() {
+    let home = Home::new();
+    home.create_user("u1");
+    let mut holder = event("a", 1.0, &["s"]);
+    holder.kind = "series:mass/kg".into();
+    home.create_event("u1", holder);
+    let extend = |duration: f64, by: &str| {
+        let extent = SeriesExtent { event_id: "a".into(), duration, modified: NOW, modified_by: by.into() };
+        home.write("u1", Write::ExtendSeries { holders: vec![extent] }).unwrap();
+        home.event("u1", "a").unwrap()
+    };
+    let longest = extend(60.0, "first");
+    assert_eq!(extend(20.0, "second"), longest);
+    assert_eq!(extend(60.0, "third"), longest);
+    assert_eq!(extend(61.0, "fourth").modified_by, "fourth");
+}
+
+#[test]
 fn no_command_reaches_another_users_rows() {
     let home = Home::new();
     home.create_user("u1");
