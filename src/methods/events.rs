@@ -214,12 +214,13 @@ fn check_namespaces(event: &Event) -> ApiResult<()> {
 
 /// Every stream must exist, and not be in the trash itself.
 fn check_streams(context: &Context, stream_ids: &[String]) -> ApiResult<()> {
+    let is_audit_active = context.shard.node.config.audit.active;
     let (unknown, trashed) = context.caller(|_, space| {
         let is_unknown = |id: &&String| match Store::of(id) {
             Store::Local => !space.tree.contains(id) && ![EMAILS_ROOT, SHARED_SECRETS_ROOT].contains(&id.as_str()),
             Store::Account => !AccountStreams::shipped().contains(id),
             // Any access and any method has a stream there.
-            Store::Audit => false,
+            Store::Audit => !is_audit_active,
             Store::Unknown(_) => true,
         };
         let unknown: Vec<String> = stream_ids.iter().filter(is_unknown).map(|id| in_store(id).to_owned()).collect();

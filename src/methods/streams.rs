@@ -136,7 +136,7 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let _turn = context.turn().await;
     let grant = context.caller(|caller, _| caller.create_stream(parent_id)).map_err(refused)?;
     check_parent(context, parent_id)?;
-    check_store(id, parent_id, params)?;
+    check_store(context, id, parent_id, params)?;
     let stream = Stream {
         id: match id {
             Some(id) => slug::stream_id(id)
@@ -195,10 +195,16 @@ fn check_sibling(context: &Context, stream: &Stream, is_new: bool) -> ApiResult<
 
 /// A stream and its parent are of one store (spec 04, section 3). Those of the account are made by the server, and
 /// the audit has a stream for any access and any method.
-fn check_store(id: Option<&str>, parent_id: Option<&str>, sent: &Map<String, Value>) -> ApiResult<()> {
+fn check_store(
+    context: &Context,
+    id: Option<&str>,
+    parent_id: Option<&str>,
+    sent: &Map<String, Value>,
+) -> ApiResult<()> {
+    let is_audit_active = context.shard.node.config.audit.active;
     let store = parent_id.map_or(Store::Local, Store::of);
     match id {
-        Some(id) if Store::of(id) == Store::Audit => {
+        Some(id) if Store::of(id) == Store::Audit && is_audit_active => {
             Err(ApiError::already_exists("stream", [("id".to_owned(), id.into())].into_iter().collect()))
         }
         Some(id) if Store::of(id) != store => {
@@ -247,6 +253,7 @@ fn find(context: &Context, id: &str, method: &str) -> ApiResult<Stream> {
     let is_personal = context.access.kind == AccessKind::Personal;
     match Store::of(id) {
         Store::Account if AccountStreams::shipped().contains(id) && is_personal => Err(system_stream()),
+        Store::Audit if !context.shard.node.config.audit.active => Err(ApiError::unknown_resource("stream", id)),
         Store::Audit if is_personal => {
             let message = format!("Error from data store \"_audit\": {method} is not supported.");
             Err(ApiError::new(501, "api-unavailable", message))
@@ -281,7 +288,7 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let moved = parent.is_some_and(|parent| parent != current.parent_id.as_deref());
     if moved {
         check_parent(context, parent.flatten())?;
-        check_store(Some(id), parent.flatten(), &update)?;
+        check_store(context, Some(id), parent.flatten(), &update)?;
         check_not_below(context, id, parent.flatten(), &update)?;
     }
     let next = apply(current, &update);

@@ -156,8 +156,9 @@ fn event_deletions(
     (limit, skip): (Option<u64>, u64),
 ) -> Result<Vec<EventDeletion>, StoreError> {
     let order = if ascending { "ASC" } else { "DESC" };
+    // A deletion that kept its fields is told by its id only (spec 03, section 2.6).
     let sql = format!(
-        "SELECT id, deleted, integrity FROM event_deletion WHERE user = ?1 AND deleted > ?2
+        "SELECT id, deleted, CASE WHEN doc IS NULL THEN integrity END FROM event_deletion WHERE user = ?1 AND deleted > ?2
          ORDER BY deleted {order} LIMIT ?3 OFFSET ?4"
     );
     let limit = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1);
