@@ -16,6 +16,7 @@ use storage::StoreError;
 use storage::base::{Write, WriteCall};
 use storage::platform::{Answer, Command};
 
+use crate::config::Secret;
 use crate::error::{ApiError, ApiResult};
 use crate::methods::{auth, params};
 use crate::node::{Node, Shard};
@@ -24,6 +25,8 @@ use crate::reply;
 
 /// A username for dry runs: everything is checked, nothing stored.
 const DRY_RUN_USERNAME: &str = "backloop";
+/// The unique field that makes an invitation serve one account only.
+const INVITATION: &str = "invitationToken";
 pub const USERNAME_PATTERN: &str = "^[a-z0-9][a-z0-9-]{3,58}[a-z0-9]$";
 
 /// Code of a missing property in `messages`.
@@ -97,7 +100,8 @@ pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String
     let params = params::checked(&REGISTER, params)?;
     let text = |name: &str| params::text(params, name).unwrap_or_default();
     check_complexity(&shard.node, text("password"))?;
-    check_invitation(&shard.node, params::text(params, "invitationToken"))?;
+    let invitation = params::text(params, "invitationToken");
+    check_invitation(shard, invitation).await?;
     let username = text("username");
     if model::username::is_reserved(username) {
         return Err(taken_user([("username".to_owned(), Value::from(username))].into_iter().collect()));
@@ -111,22 +115,29 @@ pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String
     // The hash is made before the name is taken: it is the slow part, and may be refused.
     let hash =
         passwords::hash(&shard.node.pool, shard.node.config.auth.password_hash, text("password").to_owned()).await?;
-    let unique = vec![("email".to_owned(), text("email").to_owned())];
-    shard.platform(Command::Reserve { entry: entry.clone(), unique }).await.map_err(|error| match error {
-        StoreError::Taken(taken) => taken_user(taken.into_iter().collect()),
-        other => other.into(),
-    })?;
+    reserve(shard, &entry, text("email"), invitation).await?;
     let (account, token) = new_account(&shard.node, params, hash);
-    if let Err(error) = create(shard, &entry, account).await {
-        // Not answered as created, so the name is given back; a crash here is swept at the next start.
-        let _ = shard.platform(Command::Release { user: entry.user.clone() }).await;
-        return Err(error);
-    }
+    create(shard, &entry, account).await?;
     shard.platform(Command::Confirm { user: entry.user.clone() }).await?;
     let mut out = Map::new();
     out.insert("username".into(), username.into());
     out.insert("apiEndpoint".into(), shard.node.api_endpoint(username, Some(&token)).into());
     Ok(out)
+}
+
+/// Takes the name and what may be used once, or names all conflicts.
+async fn reserve(shard: &Shard, entry: &UserEntry, email: &str, invitation: Option<&str>) -> ApiResult<()> {
+    let mut unique = vec![("email".to_owned(), email.to_owned())];
+    if let (Some(token), Some(_)) = (invitation, &shard.node.config.invitation_tokens) {
+        unique.push((INVITATION.to_owned(), token.to_owned()));
+    }
+    match shard.platform(Command::Reserve { entry: entry.clone(), unique }).await {
+        Ok(_) => Ok(()),
+        // Used by another registration since it was checked.
+        Err(StoreError::Taken(taken)) if taken.contains_key(INVITATION) => Err(invalid_invitation()),
+        Err(StoreError::Taken(taken)) => Err(taken_user(taken.into_iter().collect())),
+        Err(other) => Err(other.into()),
+    }
 }
 
 fn taken_user(taken: Map<String, Value>) -> ApiError {
@@ -135,10 +146,14 @@ fn taken_user(taken: Map<String, Value>) -> ApiError {
 
 /// The user whose address this is.
 pub async fn owner_of_email(shard: &Shard, email: &str) -> ApiResult<Option<UserEntry>> {
-    let command = Command::FindUnique { field: "email".into(), value: email.to_owned() };
+    owner_of(shard, "email", email).await
+}
+
+async fn owner_of(shard: &Shard, field: &str, value: &str) -> ApiResult<Option<UserEntry>> {
+    let command = Command::FindUnique { field: field.to_owned(), value: value.to_owned() };
     match shard.platform(command).await? {
         Answer::User(user) => Ok(user),
-        other => Err(ApiError::unexpected(format!("the owner of an e-mail was asked for, not {other:?}"))),
+        other => Err(ApiError::unexpected(format!("the owner of {field} was asked for, not {other:?}"))),
     }
 }
 
@@ -178,17 +193,22 @@ fn check_complexity(node: &Node, password: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Without a list everybody may register; an empty list closes the platform (spec 09, section 3).
-pub fn check_invitation(node: &Node, given: Option<&str>) -> ApiResult<()> {
+/// Without a list everybody may register; an empty list closes the platform; a listed token serves one account
+/// (spec 09, section 3).
+pub async fn check_invitation(shard: &Shard, given: Option<&str>) -> ApiResult<()> {
     use subtle::ConstantTimeEq;
-    let Some(tokens) = &node.config.invitation_tokens else { return Ok(()) };
-    let given = given.unwrap_or_default().as_bytes();
-    let is_listed =
-        tokens.iter().fold(false, |found, token| found | bool::from(token.expose().as_bytes().ct_eq(given)));
-    match is_listed {
+    let Some(tokens) = &shard.node.config.invitation_tokens else { return Ok(()) };
+    let given = given.unwrap_or_default();
+    let is_same = |token: &Secret| bool::from(token.expose().as_bytes().ct_eq(given.as_bytes()));
+    let is_listed = tokens.iter().fold(false, |found, token| found | is_same(token));
+    match is_listed && owner_of(shard, INVITATION, given).await?.is_none() {
         true => Ok(()),
-        false => Err(ApiError::invalid_operation("Invalid invitation token")),
+        false => Err(invalid_invitation()),
     }
+}
+
+fn invalid_invitation() -> ApiError {
+    ApiError::invalid_operation("Invalid invitation token")
 }
 
 /// The account with its fields and defaults, and the token of its first session.
@@ -219,7 +239,13 @@ async fn create(shard: &Shard, entry: &UserEntry, account: NewAccount) -> ApiRes
     let write = Write::CreateAccount(Box::new(account));
     let call = WriteCall { grant, write, audit: None, batch: None, now: reply::now() };
     match shard.node.base.write(call).await {
-        Ok(written) => Ok(written.map(|_| ())?),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            // Not answered as created, so the name is given back; a crash here is swept at the next start.
+            let _ = shard.platform(Command::Release { user: entry.user.clone() }).await;
+            Err(error.into())
+        }
+        // Nobody knows whether it was committed: the sweep of the next start finds out.
         Err(_) => Err(ApiError::busy()),
     }
 }

@@ -52,7 +52,7 @@ async fn answer(shard: &Rc<Shard>, route: &Register, incoming: &Incoming) -> Api
         Register::Hostings => Ok(fields(hostings(shard))),
         Register::Server { username, redirect } => server(shard, username, *redirect).await,
         Register::UsernameOf { email, key } => username_of(shard, email, key).await,
-        Register::CheckInvitation => Ok(check_invitation(shard, &incoming.body)),
+        Register::CheckInvitation => Ok(check_invitation(shard, &incoming.body).await),
         Register::Apps => Ok(Answered::Raw(200, json!({ "apps": apps(shard) }))),
         Register::App { id } => app(shard, id),
         Register::Removed => Err(ApiError::new(410, "removed-method", "This method is gone.")),
@@ -193,12 +193,12 @@ async fn username_of(shard: &Shard, email: &str, key: &str) -> ApiResult<Answere
     }
 }
 
-fn check_invitation(shard: &Shard, body: &Body) -> Answered {
+async fn check_invitation(shard: &Shard, body: &Body) -> Answered {
     let given = match body {
         Body::Json(body) => body.get("invitationtoken").and_then(Value::as_str),
         _ => None,
     };
-    let is_valid = registration::check_invitation(&shard.node, given).is_ok();
+    let is_valid = registration::check_invitation(shard, given).await.is_ok();
     Answered::Text(if is_valid { "true" } else { "false" })
 }
 
