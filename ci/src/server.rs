@@ -92,7 +92,8 @@ impl Server {
         let log_too = log.try_clone().map_err(CiError::file(&setup.log))?;
         let mut command = setup.command();
         let child = command.stdout(log).stderr(log_too).spawn();
-        let child = child.map_err(|source| CiError::Spawn { command: setup.binary.display().to_string(), source })?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = child.map_err(|source| CiError::Spawn { command: program, source })?;
         let mut server = Self { setup: setup.clone(), child };
         server.wait_until_ready()?;
         Ok(server)

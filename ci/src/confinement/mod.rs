@@ -54,7 +54,7 @@ pub(crate) fn run(binary: &Path, report: &mut Report) -> Result<()> {
 fn check(case: &Case, binary: &Path, report: &mut Report) -> Result<()> {
     let workspace = Workspace::new("confined-")?;
     let mut setup = Setup::new(binary, &workspace.path().join("server"))?.driver("io_uring");
-    setup.launcher = launcher::words(case.is_filtered, case.memlock_bytes)?;
+    setup.launcher = launcher::words(case.is_filtered, case.memlock_bytes);
     let server = Server::start(&setup)?;
     let output = server.output().to_lowercase();
     let is_said = case.said.iter().all(|word| output.contains(word));
