@@ -86,6 +86,10 @@ impl Context {
         let mut space = self.space.data.borrow_mut();
         change(&mut space);
         space.version += 1;
+        if self.space.is_dropped() {
+            // Another call failed meanwhile; what was loaded since may be from before this commit.
+            self.shard.spaces.forget(&space.entry.user);
+        }
     }
 
     /// Before an event is read to be changed: waits until the change before it is committed.

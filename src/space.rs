@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use model::permission::StreamTree;
@@ -33,21 +34,19 @@ pub struct Holder {
 pub struct UserSpace {
     pub data: RefCell<Space>,
     /// By the event's id; the turn of the space itself is under the empty text.
-    turns: RefCell<FxHashMap<String, Turn>>,
+    turns: RefCell<Turns>,
     /// No longer in the shard's table: a commit failed, or the user is gone.
     dropped: Cell<bool>,
 }
 
 /// Methods that change streams or accesses take turns, and so do those that change one event, so that each sees the
-/// change of the one before: otherwise the writer would refuse all but one of them as stale.
-#[derive(Default)]
-struct Turn {
-    taken: bool,
-    waiting: VecDeque<oneshot::Sender<()>>,
-}
+/// change of the one before: otherwise the writer would refuse all but one of them as stale. A turn that is taken has
+/// an entry, with those who wait for it.
+type Turns = FxHashMap<String, VecDeque<oneshot::Sender<TurnGuard>>>;
 
+/// A turn, given back when it is dropped: handed to the next who waits. `None`: handed over already.
 pub struct TurnGuard {
-    space: Rc<UserSpace>,
+    space: Option<Rc<UserSpace>>,
     of: String,
 }
 
@@ -66,20 +65,22 @@ impl UserSpace {
 
     /// The turn of those who change one event.
     pub async fn turn_of(self: &Rc<Self>, event_id: &str) -> TurnGuard {
-        loop {
-            let waiting = {
-                let mut turns = self.turns.borrow_mut();
-                let turn = turns.entry(event_id.to_owned()).or_default();
-                if !turn.taken {
-                    turn.taken = true;
-                    return TurnGuard { space: Rc::clone(self), of: event_id.to_owned() };
-                }
+        let handed_over = match self.turns.borrow_mut().entry(event_id.to_owned()) {
+            Entry::Vacant(free) => {
+                free.insert(VecDeque::new());
+                None
+            }
+            Entry::Occupied(mut taken) => {
                 let (sender, receiver) = oneshot::channel();
-                turn.waiting.push_back(sender);
-                receiver
-            };
-            // Woken when a guard goes; a lost sender means the same.
-            let _ = waiting.await;
+                taken.get_mut().push_back(sender);
+                Some(receiver)
+            }
+        };
+        let free = || TurnGuard { space: Some(Rc::clone(self)), of: event_id.to_owned() };
+        match handed_over {
+            None => free(),
+            // The sender is used before it goes; were it lost, the turn would be nobody's.
+            Some(receiver) => receiver.await.unwrap_or_else(|_| free()),
         }
     }
 
@@ -90,15 +91,22 @@ impl UserSpace {
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        let mut turns = self.space.turns.borrow_mut();
-        let Some(turn) = turns.get_mut(&self.of) else { return };
-        turn.taken = false;
-        while let Some(next) = turn.waiting.pop_front() {
-            if next.send(()).is_ok() {
-                return;
+        let Some(space) = self.space.take() else { return };
+        loop {
+            let next = {
+                let mut turns = space.turns.borrow_mut();
+                let Some(next) = turns.get_mut(&self.of).and_then(VecDeque::pop_front) else {
+                    turns.remove(&self.of);
+                    return;
+                };
+                next
+            };
+            // Who goes away with the turn in hand drops it, and so hands it on.
+            match next.send(Self { space: Some(Rc::clone(&space)), of: self.of.clone() }) {
+                Ok(()) => return,
+                Err(mut gone) => gone.space = None,
             }
         }
-        turns.remove(&self.of);
     }
 }
 
@@ -269,14 +277,14 @@ impl Refusal {
     }
 }
 
-enum Entry {
+enum Kept {
     Loading(Vec<oneshot::Sender<ApiResult<()>>>),
     Ready { space: Rc<UserSpace>, last_used: u64 },
 }
 
 /// The spaces of one shard, within a byte budget.
 pub struct Spaces {
-    table: RefCell<FxHashMap<UserId, Entry>>,
+    table: RefCell<FxHashMap<UserId, Kept>>,
     clock: Cell<u64>,
     bytes: Cell<usize>,
     bytes_max: usize,
@@ -321,17 +329,17 @@ impl Spaces {
         self.clock.set(now);
         let mut table = self.table.borrow_mut();
         match table.get_mut(user) {
-            Some(Entry::Ready { space, last_used }) => {
+            Some(Kept::Ready { space, last_used }) => {
                 *last_used = now;
                 Found::Ready(Rc::clone(space))
             }
-            Some(Entry::Loading(waiting)) => {
+            Some(Kept::Loading(waiting)) => {
                 let (sender, receiver) = oneshot::channel();
                 waiting.push(sender);
                 Found::Wait(receiver)
             }
             None => {
-                table.insert(user.clone(), Entry::Loading(Vec::new()));
+                table.insert(user.clone(), Kept::Loading(Vec::new()));
                 Found::Load
             }
         }
@@ -340,7 +348,7 @@ impl Spaces {
     /// Drops a user's space: the next call loads it again. Usage counters not yet flushed are lost with it.
     pub fn forget(&self, user: &UserId) {
         let mut table = self.table.borrow_mut();
-        if let Some(Entry::Ready { space, .. }) = table.get(user) {
+        if let Some(Kept::Ready { space, .. }) = table.get(user) {
             space.dropped.set(true);
             table.remove(user);
         }
@@ -348,9 +356,9 @@ impl Spaces {
 
     /// Every space in memory, for the flush of usage counters.
     pub fn all(&self) -> Vec<Rc<UserSpace>> {
-        let ready = |entry: &Entry| match entry {
-            Entry::Ready { space, .. } => Some(Rc::clone(space)),
-            Entry::Loading(_) => None,
+        let ready = |entry: &Kept| match entry {
+            Kept::Ready { space, .. } => Some(Rc::clone(space)),
+            Kept::Loading(_) => None,
         };
         self.table.borrow().values().filter_map(ready).collect()
     }
@@ -365,7 +373,7 @@ impl Spaces {
         let mut idle: Vec<(u64, usize, UserId)> = Vec::new();
         let mut total = 0;
         for (user, entry) in table.iter() {
-            let Entry::Ready { space, last_used } = entry else { continue };
+            let Kept::Ready { space, last_used } = entry else { continue };
             let data = space.data.borrow();
             total += data.bytes;
             if Rc::strong_count(space) == 1 && !data.has_usage() {
@@ -393,13 +401,13 @@ struct LoadGuard<'a> {
 impl LoadGuard<'_> {
     fn finish(self, entry: &UserEntry, loaded: ApiResult<SpaceData>) -> ApiResult<Rc<UserSpace>> {
         let waiting = match self.spaces.table.borrow_mut().remove(self.user) {
-            Some(Entry::Loading(waiting)) => waiting,
+            Some(Kept::Loading(waiting)) => waiting,
             _ => Vec::new(),
         };
         let outcome = loaded.map(|data| {
             let space = Rc::new(UserSpace::new(Space::new(entry.clone(), data)));
             self.spaces.bytes.set(self.spaces.bytes.get() + space.data.borrow().bytes);
-            let ready = Entry::Ready { space: Rc::clone(&space), last_used: self.spaces.clock.get() };
+            let ready = Kept::Ready { space: Rc::clone(&space), last_used: self.spaces.clock.get() };
             self.spaces.table.borrow_mut().insert(self.user.clone(), ready);
             space
         });
@@ -416,8 +424,68 @@ impl LoadGuard<'_> {
 impl Drop for LoadGuard<'_> {
     fn drop(&mut self) {
         let mut table = self.spaces.table.borrow_mut();
-        if let Some(Entry::Loading(_)) = table.get(self.user) {
+        if let Some(Kept::Loading(_)) = table.get(self.user) {
             table.remove(self.user);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn space() -> Rc<UserSpace> {
+        let entry = UserEntry { user: UserId::new("u1"), username: "alice".into(), slot: model::SlotId(0) };
+        Rc::new(UserSpace::new(Space::new(entry, SpaceData::default())))
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn changes_of_one_event_wait_for_each_other_and_not_for_those_of_another() {
+        let space = space();
+        let Poll::Ready(first) = poll(pin!(space.turn_of("e1"))) else { panic!("a free turn is taken at once") };
+        assert!(poll(pin!(space.turn_of("e2"))).is_ready());
+        assert!(poll(pin!(space.turn())).is_ready());
+        let mut second = pin!(space.turn_of("e1"));
+        assert!(poll(second.as_mut()).is_pending());
+        drop(first);
+        assert!(poll(second.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn a_turn_is_handed_over_in_the_order_of_asking() {
+        let space = space();
+        let Poll::Ready(first) = poll(pin!(space.turn())) else { panic!("a free turn is taken at once") };
+        let (mut second, mut third) = (pin!(space.turn()), pin!(space.turn()));
+        assert!(poll(second.as_mut()).is_pending());
+        assert!(poll(third.as_mut()).is_pending());
+        drop(first);
+        assert!(poll(pin!(space.turn())).is_pending(), "nobody overtakes those who wait");
+        assert!(poll(third.as_mut()).is_pending());
+        let Poll::Ready(held) = poll(second.as_mut()) else { panic!("the second is next") };
+        drop(held);
+        assert!(poll(third.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn who_goes_away_while_waiting_or_with_the_turn_in_hand_stops_nobody() {
+        let space = space();
+        let Poll::Ready(first) = poll(pin!(space.turn())) else { panic!("a free turn is taken at once") };
+        let mut last = pin!(space.turn());
+        {
+            let (mut waits, mut handed) = (pin!(space.turn()), pin!(space.turn()));
+            assert!(poll(waits.as_mut()).is_pending());
+            assert!(poll(handed.as_mut()).is_pending());
+            assert!(poll(last.as_mut()).is_pending());
+            drop(first);
+        }
+        assert!(poll(last.as_mut()).is_ready());
+        assert!(space.turns.borrow().is_empty(), "a turn that nobody wants leaves nothing behind");
     }
 }
