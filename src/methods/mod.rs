@@ -126,7 +126,8 @@ pub async fn run(id: MethodId, context: &mut Context, params: &Value) -> ApiResu
         MethodId::EventsDelete => events::delete(context, params).await,
         // A batch inside a batch is run by `batch` itself; a login needs a call without an access.
         MethodId::CallBatch | MethodId::AuthLogin => {
-            Err(ApiError::unexpected(format!("{} cannot be called with an access", id.as_str())))
+            let message = format!("Unexpected error: {} cannot be called with an access", id.as_str());
+            Err(ApiError::new(500, "unexpected-error", message))
         }
     }
 }
