@@ -93,6 +93,8 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         match kind {
             ContentKind::Json => incoming.body = Body::Json(parse_json(&body)?),
             ContentKind::Form => apply_form(&mut incoming, &body)?,
+            // Never taken for an empty body: the method says that it takes no files.
+            ContentKind::Multipart => incoming.body = Body::Raw { bytes: Bytes::new(), is_json: false },
             ContentKind::Other => {}
         }
     }
@@ -117,6 +119,7 @@ fn source_ip(head: &Head, peer: std::net::IpAddr) -> String {
 enum ContentKind {
     Json,
     Form,
+    Multipart,
     Other,
 }
 
@@ -128,6 +131,8 @@ impl ContentKind {
             Self::Json
         } else if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             Self::Form
+        } else if kind.eq_ignore_ascii_case("multipart/form-data") {
+            Self::Multipart
         } else {
             Self::Other
         }

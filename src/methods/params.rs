@@ -13,7 +13,9 @@ pub fn of_call(id: MethodId, item: Option<String>, query: Map<String, Value>, bo
     let body = match body {
         Body::Json(value) => value,
         Body::Absent => Value::Object(Map::new()),
-        Body::Raw { .. } => return Err(ApiError::invalid_structure("The body is not JSON.")),
+        Body::Raw { .. } => {
+            return Err(ApiError::new(501, "api-unavailable", "This server takes no file uploads yet."));
+        }
     };
     let is_update = matches!(id, MethodId::StreamsUpdate | MethodId::EventsUpdate);
     let is_post = matches!(id, MethodId::StreamsCreate | MethodId::EventsCreate | MethodId::AccessesCreate);
