@@ -109,7 +109,8 @@ impl Shard {
             Action::Method { id: MethodId::AuthLogin, .. } => methods::auth::login(self, call).await,
             Action::Method { .. } => self.api_call(call).await,
             Action::Removed | Action::Unknown => {
-                reply::failure(call.echo, &ApiError::unknown_route(""), self.node.serial())
+                let error = ApiError::new(404, "unknown-resource", "Unknown resource: a user has no such path.");
+                reply::failure(call.echo, &error, self.node.serial())
             }
         }
     }
@@ -119,7 +120,7 @@ impl Shard {
         let UserCall { entry, action, auth, query, body, source, echo, .. } = call;
         let Action::Method { id, item } = action else { unreachable!("answer() sends methods here") };
         let started = Instant::now();
-        let mut context = match self.open_context(&entry, id, auth, &source).await {
+        let mut context = match self.open_context(&entry, id.as_str(), auth, &source).await {
             Ok(context) => context,
             Err(refusal) => {
                 let response = reply::failure(echo, &refusal.error, self.node.serial());
@@ -172,7 +173,7 @@ impl Shard {
     pub async fn open_context(
         self: &Rc<Self>,
         entry: &UserEntry,
-        id: MethodId,
+        action: &'static str,
         auth: Option<Auth>,
         source: &Source,
     ) -> Result<Context, crate::space::Refusal> {
@@ -184,7 +185,7 @@ impl Shard {
             None => Err(Refusal::new(ApiError::invalid_token(401, "The access token is missing."), None)),
             Some(auth) => space.data.borrow_mut().authenticate(&auth.token, now, self.node.session_max_s()),
         };
-        let mut audit = AuditDraft::new(id.as_str(), ACCESS_INVALID, source);
+        let mut audit = AuditDraft::new(action, ACCESS_INVALID, source);
         match found {
             Ok(access) => {
                 // Kept only now: with an unknown token nobody knows which of the words is a secret.

@@ -33,7 +33,7 @@ const DEPTH_MAX: usize = 3;
 pub async fn answer(shard: &Rc<Shard>, call: UserCall) -> Response {
     let UserCall { entry, auth, body, source, echo, .. } = call;
     let serial = shard.node.serial();
-    let mut context = match shard.open_context(&entry, MethodId::CallBatch, auth, &source).await {
+    let mut context = match shard.open_context(&entry, MethodId::CallBatch.as_str(), auth, &source).await {
         Ok(context) => context,
         Err(refusal) => {
             return reply::with_access_id(reply::failure(echo, &refusal.error, serial), refusal.access_id);

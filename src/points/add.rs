@@ -16,11 +16,12 @@ use shards::{Lane, Response};
 use storage::base::{Answer, Found, Read, ReadCall};
 use wire::flatjson::{self, CellKind, Field, FlatJsonError};
 
+use super::audit_action;
 use super::extents::Extent;
 use crate::context::Context;
 use crate::edge::Body;
 use crate::error::{ApiError, ApiResult};
-use crate::methods::{MethodId, refused};
+use crate::methods::refused;
 use crate::metrics::Hop;
 use crate::node::Shard;
 use crate::reply;
@@ -55,7 +56,7 @@ impl Shard {
     async fn try_add_points(self: &Rc<Self>, call: UserCall, access_id: &mut Option<String>) -> ApiResult<()> {
         let UserCall { entry, action, auth, body, source, .. } = call;
         let body = json_bytes(body);
-        let opened = self.open_context(&entry, MethodId::CallBatch, auth, &source).await;
+        let opened = self.open_context(&entry, audit_action(&action), auth, &source).await;
         let context = opened.map_err(|refusal| {
             *access_id = refusal.access_id;
             *refusal.error

@@ -10,9 +10,9 @@ use shards::{Aborted, Lane, Response};
 use tokio::sync::mpsc;
 
 use super::add::{remember, series_refused};
+use super::audit_action;
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
-use crate::methods::MethodId;
 use crate::node::Shard;
 use crate::reply::{self, Echo};
 use crate::router::Action;
@@ -45,8 +45,8 @@ impl Shard {
         access_id: &mut Option<String>,
     ) -> ApiResult<Option<Reading>> {
         let UserCall { entry, action, auth, query, source, .. } = call;
+        let opened = self.open_context(&entry, audit_action(&action), auth, &source).await;
         let Action::GetPoints { event } = action else { unreachable!("answer() sends reads of points here") };
-        let opened = self.open_context(&entry, MethodId::CallBatch, auth, &source).await;
         let context = opened.map_err(|refusal| {
             *access_id = refusal.access_id;
             *refusal.error

@@ -75,6 +75,15 @@ pub fn check_token_present(action: &Action, auth: Option<&Auth>) -> ApiResult<()
     }
 }
 
+/// The name under which a refused token is audited; posts and reads themselves are not (spec 08, section 13).
+fn audit_action(action: &Action) -> &'static str {
+    match action {
+        Action::GetPoints { .. } => "hfs.get",
+        Action::AddPointsBatch => "hfs.addBatch",
+        _ => "hfs.add",
+    }
+}
+
 impl Shard {
     /// Tells the ring what the log has decided; runs for the life of the shard.
     pub async fn pump_log(self: Rc<Self>) {
