@@ -271,3 +271,23 @@ fn audit_records_read_back_in_pryvs_shape() {
     (errors.from, errors.ascending) = (Some(10.5), true);
     assert_eq!(ids(&audit(&home, &errors)), [":_audit:r2"]);
 }
+
+#[test]
+fn accesses_their_versions_and_methods_with_audit_records_are_named() {
+    let home = Home::new();
+    for user in ["u1", "u2"] {
+        home.create_user(user);
+    }
+    let mut versioned = record("r2", "b", "streams.get", 2.0);
+    versioned.access_serial = Some(3);
+    let mine = [record("r1", "a", "events.get", 1.0), versioned, record("r3", "a", "events.get", 3.0)];
+    let mut records: Vec<_> = mine.into_iter().map(|record| (model::UserId::new("u1"), record)).collect();
+    records.push((model::UserId::new("u2"), record("r4", "foreign", "auth.login", 4.0)));
+    wait(home.store.audit(model::SlotId(0), records)).unwrap();
+    let names = |actions: bool| match home.read("u1", Read::AuditStreams { actions }).unwrap() {
+        Answer::Names(names) => names,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(names(false), ["access-a", "access-b", "access-b:3"]);
+    assert_eq!(names(true), ["action-events.get", "action-streams.get"]);
+}

@@ -173,7 +173,7 @@ fn audit_records_are_seen_only_when_named() {
     let record = ids(&[":_audit:access-me", ":_audit:action-events.get"]);
     let own = audit(&world, &access, json!(":_audit:access-me")).unwrap();
     assert!(own.matches(&record) && !own.matches(&ids(&[":_audit:access-other", ":_audit:action-events.get"])));
-    assert!(matches!(audit(&world, &access, json!(":_audit:")), Err(QueryRefused::Forbidden(_))));
+    assert!(matches!(audit(&world, &access, json!(":_audit:action-events.get")), Err(QueryRefused::Forbidden(_))));
     let all =
         audit(&world, &personal(), json!({"any": [":_audit:accesses"], "not": [":_audit:access-other"]})).unwrap();
     assert_eq!(all, StreamFilter::All { not: ids(&[":_audit:access-other"]) });
@@ -184,6 +184,20 @@ fn audit_records_are_seen_only_when_named() {
     assert_eq!(unknown, Err(QueryRefused::UnknownStreams(ids(&["other"]))));
     world.audit_active = false;
     assert!(matches!(audit(&world, &personal(), json!(":_audit:access-me")), Err(QueryRefused::UnknownStreams(_))));
+}
+
+#[test]
+fn the_root_of_the_audit_stands_for_the_own_records_without_a_right_to_more() {
+    let world = forest();
+    let audit = |access: &Access, streams: Value| query(&world, access, streams).unwrap().1.audit;
+    let own = ids(&[":_audit:access-me", ":_audit:action-events.get"]);
+    let foreign = ids(&[":_audit:access-other", ":_audit:action-events.get"]);
+    let narrowed = audit(&shared(&[("*", "manage")]), json!([":_audit:", "A"]));
+    assert!(narrowed.matches(&own) && !narrowed.matches(&foreign));
+    let blind = shared(&[("A", "read"), ("selfAudit", "forbidden")]);
+    assert_eq!(audit(&blind, json!(":_audit:")), StreamFilter::Nothing);
+    let granted = audit(&shared(&[(":_audit:", "read")]), json!(":_audit:"));
+    assert!(granted.matches(&own) && granted.matches(&foreign));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::StoreError;
 use crate::base::{Cursor, Page};
 
 const ACCESS_PREFIX: &str = "access-";
-/// How far back the methods that were called are looked for: their column has no index.
-const ACTIONS_ROWS_MAX: u32 = 100_000;
+/// How far back methods and versions of accesses are looked for: their columns have no index.
+const NAMES_ROWS_MAX: u32 = 100_000;
 const ORDER: (&str, &str) = ("a.time", "a.row");
 
 /// Content conditions are not for this store: the API refuses them before.
@@ -46,19 +46,23 @@ pub(super) fn page(
     Ok(builder.finish(false))
 }
 
-/// The streams of the store that have records, by name. Accesses are found by one step in their index each.
+/// The streams of the store that have records, by name. Each access is found by one step in its index.
 pub(super) fn streams(connection: &Connection, user: i64, actions: bool) -> Result<Vec<String>, StoreError> {
-    let sql = if actions {
+    let latest = |columns: &str| {
         format!(
-            "SELECT DISTINCT 'action-' || action FROM \
-             (SELECT action FROM audit INDEXED BY audit_time WHERE user = ?1 ORDER BY time DESC LIMIT {ACTIONS_ROWS_MAX}) \
-             ORDER BY 1"
+            "(SELECT {columns} FROM audit INDEXED BY audit_time WHERE user = ?1 ORDER BY time DESC \
+             LIMIT {NAMES_ROWS_MAX})"
         )
-    } else {
-        "WITH RECURSIVE known(access) AS (SELECT min(access) FROM audit WHERE user = ?1 UNION ALL \
-         SELECT (SELECT min(a.access) FROM audit a WHERE a.user = ?1 AND a.access > known.access) FROM known \
-         WHERE known.access IS NOT NULL) SELECT 'access-' || access FROM known WHERE access IS NOT NULL"
-            .to_owned()
+    };
+    let sql = match actions {
+        true => format!("SELECT DISTINCT 'action-' || action FROM {} ORDER BY 1", latest("action")),
+        false => format!(
+            "WITH RECURSIVE known(access) AS (SELECT min(access) FROM audit WHERE user = ?1 UNION ALL \
+             SELECT (SELECT min(a.access) FROM audit a WHERE a.user = ?1 AND a.access > known.access) FROM known \
+             WHERE known.access IS NOT NULL) SELECT 'access-' || access FROM known WHERE access IS NOT NULL \
+             UNION SELECT 'access-' || access || ':' || serial FROM {} WHERE serial IS NOT NULL ORDER BY 1",
+            latest("access, serial")
+        ),
     };
     let mut statement = connection.prepare_cached(&sql)?;
     let names = statement.query_map([user], |row| row.get(0))?;
