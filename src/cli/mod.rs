@@ -15,7 +15,7 @@ use crate::config::Args;
 
 const HELP: &str = "\
 coreward [--config FILE] [--key:sub=value ...]     start the server
-coreward user create NAME [--email E] [--password P] [--app-id A]
+coreward user create NAME [--email E] [--password P] [--app-id A] [--invitation TOKEN]
                                                    create a user on the running server
 coreward import csv FILE --endpoint URL --type TYPE [--stream ID] [--rate HZ]
                                                    send a recording as a series event
@@ -62,7 +62,7 @@ pub enum UsageError {
 /// The exit code of a command line that cannot be understood.
 pub const EXIT_USAGE: u8 = 2;
 
-const USER_OPTIONS: [&str; 4] = ["email", "password", "app-id", "url"];
+const USER_OPTIONS: [&str; 5] = ["email", "password", "app-id", "invitation", "url"];
 const IMPORT_OPTIONS: [&str; 7] = ["endpoint", "type", "stream", "rate", "column", "name", "points"];
 
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {

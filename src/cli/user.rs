@@ -13,7 +13,10 @@ pub fn run(words: &[String], options: &Options, args: &Args) -> Result<(), BootE
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["create", name] => create(name, options, args),
-        _ => Err(UsageError::Usage("user create NAME [--email E] [--password P] [--app-id A] [--url URL]").into()),
+        _ => Err(UsageError::Usage(
+            "user create NAME [--email E] [--password P] [--app-id A] [--invitation TOKEN] [--url URL]",
+        )
+        .into()),
     }
 }
 
@@ -31,12 +34,15 @@ fn create(name: &str, options: &Options, args: &Args) -> Result<(), BootError> {
     };
     let email = options.get("email").map_or_else(|| format!("{name}@localhost.invalid"), str::to_owned);
     let password = options.get("password").map_or_else(model::id::fresh_item_id, str::to_owned);
-    let body = json!({
+    let mut body = json!({
         "username": name,
         "email": email,
         "password": password,
         "appId": options.get("app-id").unwrap_or(APP_ID),
     });
+    if let (Some(token), Some(fields)) = (options.get("invitation"), body.as_object_mut()) {
+        fields.insert("invitationToken".into(), token.into());
+    }
     let (status, answer) = http::request("POST", &format!("{url}/users"), None, Some(&body))?;
     if status != 201 {
         return Err(http::refusal(status, &answer).into());
