@@ -61,8 +61,9 @@ static GET: LazyLock<Schema> = LazyLock::new(|| {
 pub struct EventsAnswer {
     reader: Reader,
     parts: VecDeque<Part>,
-    /// How many items may still come.
+    /// How many items may still come, and how many are left out before.
     remaining: Option<u64>,
+    skip_left: u64,
     /// The first chunk, read before the answer starts so that a failure still has its status.
     first: Option<Chunk>,
     /// With `modifiedSince` and `includeDeletions`.
@@ -115,9 +116,9 @@ pub async fn get(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
         (Some(since), true) => Some(read_deletions(&reader, &query, since).await?),
         _ => None,
     };
-    let remaining = query.limit;
+    let (remaining, skip_left) = (query.limit, query.skip);
     let parts = plan(context, query, &scope);
-    let mut answer = EventsAnswer { reader, parts, remaining, first: None, deletions };
+    let mut answer = EventsAnswer { reader, parts, remaining, skip_left, first: None, deletions };
     answer.first = answer.next_chunk().await?;
     Ok(Outcome::Events(Box::new(answer)))
 }
@@ -153,6 +154,7 @@ fn parse(context: &Context, params: &Map<String, Value>) -> ApiResult<EventsQuer
         streams: StreamFilter::Nothing,
         from,
         to,
+        later_than: None,
         running_pass_from: frame_has_now,
         only_running: params::flag(params, "running"),
         types: types.iter().filter_map(Value::as_str).filter_map(query_input::parse_type).collect(),
@@ -191,24 +193,25 @@ fn query_refused(why: QueryRefused) -> ApiError {
     }
 }
 
-/// Account fields first (their time is now), then the stored events, then audit records if they were named.
+/// The stored events, with the account fields (their time is now) between the future and the past; then audit records
+/// if they were named.
 fn plan(context: &Context, query: EventsQuery, scope: &Scope) -> VecDeque<Part> {
+    let now = context.now;
     let account = account_events::list(context, &query, &scope.account);
-    let account_count = u64::try_from(account.len()).unwrap_or(0);
-    let (skipped, skip) = (query.skip.min(account_count), query.skip.saturating_sub(account_count));
-    let skipped = usize::try_from(skipped).unwrap_or(0);
+    let stored = |query: EventsQuery| Part::Stored { query: Box::new(query), after: None, is_audit: false };
     let mut parts = VecDeque::new();
-    if query.streams != StreamFilter::Nothing {
-        let skip = if query.ascending { query.skip } else { skip };
-        let query = Box::new(EventsQuery { skip, ..query.clone() });
-        parts.push_back(Part::Stored { query, after: None, is_audit: false });
+    if account.is_empty() {
+        parts.push_back(stored(query.clone()));
+    } else {
+        parts.push_back(stored(EventsQuery { later_than: Some(now), ..query.clone() }));
+        parts.push_back(Part::Items(account));
+        parts.push_back(stored(EventsQuery { to: Some(query.to.map_or(now, |to| to.min(now))), ..query.clone() }));
     }
-    if account.len() > skipped {
-        let items = account.into_iter().skip(skipped).collect();
-        match query.ascending {
-            true => parts.push_back(Part::Items(items)),
-            false => parts.push_front(Part::Items(items)),
-        }
+    if query.streams == StreamFilter::Nothing {
+        parts.retain(|part| matches!(part, Part::Items(_)));
+    }
+    if query.ascending {
+        parts.make_contiguous().reverse();
     }
     if scope.audit != StreamFilter::Nothing {
         let query = Box::new(EventsQuery { streams: in_audit_store(&scope.audit), ..query });
@@ -250,22 +253,26 @@ impl EventsAnswer {
         while let Some(part) = self.parts.pop_front() {
             if let Part::Stored { query, after: None, is_audit: true } = &part {
                 // Stores are asked one by one, each with the whole limit (spec 03, section 2.6).
-                self.remaining = query.limit;
+                (self.remaining, self.skip_left) = (query.limit, query.skip);
             }
             if self.remaining == Some(0) {
                 continue;
             }
             let chunk = match part {
                 Part::Items(mut items) => {
+                    let skipped = usize::try_from(self.skip_left).unwrap_or(usize::MAX).min(items.len());
+                    items.drain(..skipped);
+                    self.skip_left -= u64::try_from(skipped).unwrap_or(0);
                     items.truncate(self.remaining.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX)));
                     let texts: Vec<String> = items.iter().map(Value::to_string).collect();
                     Chunk { json: texts.join(",").into(), item_count: u64::try_from(texts.len()).unwrap_or(0) }
                 }
                 Part::Stored { mut query, after, is_audit } => {
                     if after.is_none() {
-                        query.limit = self.remaining;
+                        (query.limit, query.skip) = (self.remaining, self.skip_left);
                     }
                     let page = self.read_page(&query, after, is_audit).await?;
+                    self.skip_left = page.skip_left;
                     if page.next.is_some() {
                         self.parts.push_front(Part::Stored { query, after: page.next, is_audit });
                     }

@@ -303,6 +303,8 @@ pub enum Found {
 pub struct Page {
     pub json: Bytes,
     pub item_count: u64,
+    /// What is left of the query's `skip`: not 0 only if fewer items matched than were to be skipped.
+    pub skip_left: u64,
     /// `None` when this was the last page.
     pub next: Option<Cursor>,
 }

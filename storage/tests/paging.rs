@@ -69,12 +69,19 @@ fn any_query() -> impl Strategy<Value = EventsQuery> {
     let state = prop_oneof![Just(TrashState::Default), Just(TrashState::Trashed), Just(TrashState::All)];
     let time = || prop::option::of((0..20_i32).prop_map(f64::from));
     let frame = (time(), time(), any::<bool>(), prop::bool::weighted(0.2));
-    let cut = (any::<bool>(), 0..5_u64, prop::option::of(0..30_u64), prop::option::of(0..60_u8));
+    let cut = (
+        any::<bool>(),
+        0..5_u64,
+        prop::option::of(0..30_u64),
+        prop::option::of(0..60_u8),
+        prop::option::weighted(0.2, 0..20_i32),
+    );
     (any_filter(), frame, types, content, state, cut).prop_map(
         |(streams, (from, to, running_pass_from, only_running), types, content, state, cut)| EventsQuery {
             streams,
             from,
             to,
+            later_than: cut.4.map(f64::from),
             running_pass_from,
             only_running,
             types,
@@ -125,6 +132,7 @@ fn matches(event: &Event, query: &EventsQuery) -> bool {
     };
     streams
         && frame
+        && query.later_than.is_none_or(|bound| event.time > bound)
         && types
         && content
         && state

@@ -11,6 +11,8 @@ pub struct EventsQuery {
     pub from: Option<Seconds>,
     /// Keeps events whose time is at or before this.
     pub to: Option<Seconds>,
+    /// Keeps events whose time is after this.
+    pub later_than: Option<Seconds>,
     /// Whether running events (no end) pass the `from` filter: the frame includes now.
     pub running_pass_from: bool,
     /// Only running events; `from` is ignored.

@@ -198,6 +198,7 @@ pub fn every() -> EventsQuery {
         streams: StreamFilter::All { not: vec![] },
         from: None,
         to: None,
+        later_than: None,
         running_pass_from: false,
         only_running: false,
         types: vec![],

@@ -260,6 +260,9 @@ impl<'a> Plan<'a> {
         if let Some(to) = self.query.to {
             sql.bind(&format!(" AND {time} <= ?"), to);
         }
+        if let Some(bound) = self.query.later_than {
+            sql.bind(&format!(" AND {time} > ?"), bound);
+        }
         let from = self.from().unwrap_or_default();
         match part {
             Part::Whole => {}

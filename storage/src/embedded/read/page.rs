@@ -82,7 +82,7 @@ impl PageBuilder {
     pub(super) fn finish(self, more: bool) -> Page {
         let delivered = self.delivered_before + self.item_count;
         let next = self.last.filter(|_| more).map(|(time, row)| Cursor { time, row, delivered });
-        Page { json: Bytes::from(self.json), item_count: self.item_count, next }
+        Page { json: Bytes::from(self.json), item_count: self.item_count, skip_left: self.skip, next }
     }
 }
 

@@ -24,6 +24,7 @@ fn query() -> EventsQuery {
         streams: StreamFilter::All { not: vec![] },
         from: None,
         to: Some(9.0),
+        later_than: None,
         running_pass_from: true,
         only_running: false,
         types: vec![],
