@@ -178,6 +178,7 @@ fn make_shard(node: &Arc<Node>, handle: ShardHandle<Message>, log_dir: &std::pat
         epoch,
         chain,
         file_bytes: series.log_file_bytes,
+        next_spare: shards::log_spares::spares(log_dir, chain, series.log_file_bytes),
         next_file_id: Box::new(random_u64),
     };
     tracing::debug!(chain, shards, "a shard opens its log");

@@ -15,6 +15,7 @@
 pub mod compat;
 pub mod config;
 mod date;
+pub mod log_spares;
 pub mod log_writer;
 pub mod mailbox;
 pub mod metrics;

@@ -34,6 +34,7 @@ fn fixture(queue_max: usize) -> Fixture {
         epoch: 1,
         chain: 0,
         file_bytes: 4096,
+        next_spare: Box::new(|| None),
         next_file_id: Box::new(move || {
             next_id += 1;
             next_id

@@ -153,7 +153,7 @@ pub(crate) static KEYS: &[Key] = &[
     // series
     key("series:ring:bytesMax", Kind::Int { min: 1_048_576, max: u64::MAX }, "67108864", H, "own: points in memory, per shard; beyond: 503"),
     key("series:ring:flushBytes", Kind::Int { min: 524_288, max: u64::MAX }, "25165824", H, "own: from here a ring becomes a segment; at most half of `bytesMax`"),
-    key("series:log:fileBytes", Kind::Int { min: 1_048_576, max: 4_294_967_296 }, "67108864", H, "own: size of a preallocated log file"),
+    key("series:log:fileBytes", Kind::Int { min: 1_048_576, max: 4_294_967_296 }, "33554432", H, "own: size of a log file; each shard has one in use and one spare"),
     // files, invitations
     key("eventFiles:previewsCacheMaxAge", AMOUNT, "604800000", PREVIEWS, "age of cached previews, ms"),
     key("eventFiles:previewsCacheCleanUpCronTime", Text, "\"00 00 2 * * *\"", PREVIEWS, "when the cache is cleaned"),

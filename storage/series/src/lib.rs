@@ -27,7 +27,7 @@ pub use codec::CodecError;
 pub use disk::{Disk, DiskError, Op, Output, RealDisk};
 pub use ingest::{Ack, Ingest, IngestError, IngestLimits, IngestStats, Ticket};
 pub use log::frame::FrameGroup;
-pub use log::writer::{CheckpointError, LogEvent, LogOptions, LogWriter};
+pub use log::writer::{CheckpointError, LogEvent, LogOptions, LogWriter, prepare_spare};
 pub use log::{Durable, Refused};
 pub use page::Page;
 pub use points::{Cells, Column, Points, ShapeError};

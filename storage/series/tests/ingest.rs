@@ -23,7 +23,14 @@ fn ingest(ring_bytes_max: u64) -> Ingest {
 }
 
 fn writer(epoch: u64, chain: u32) -> LogWriter {
-    LogWriter::new(LogOptions { dir: LOG.into(), epoch, chain, file_bytes: 1 << 16, next_file_id: Box::new(|| 5) })
+    LogWriter::new(LogOptions {
+        dir: LOG.into(),
+        epoch,
+        chain,
+        file_bytes: 1 << 16,
+        next_spare: Box::new(|| None),
+        next_file_id: Box::new(|| 5),
+    })
 }
 
 fn durable(writer: &mut LogWriter, group: FrameGroup, disk: &mut MemoryDisk) -> Durable {

@@ -128,6 +128,8 @@ fn set_up(connection: &Connection, cache_kib: u64) -> Result<(), StoreError> {
     let cache_kib = i64::try_from(cache_kib).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // One plan a statement: with statistics compiled in, each new binding would have it prepared again.
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(())

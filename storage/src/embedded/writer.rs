@@ -26,8 +26,8 @@ const BATCH_COMMANDS_MAX: usize = 500;
 const BATCH_IDLE_MAX: Duration = Duration::from_secs(10);
 const BATCHES_MAX: usize = 256;
 /// Pages in the log after which a checkpoint is asked of the lane, and after which the writer makes it.
-const CHECKPOINT_PAGES: u32 = 1_000;
-const WAL_PAGES_MAX: u32 = 8_000;
+const CHECKPOINT_PAGES: u32 = 4_000;
+const WAL_PAGES_MAX: u32 = 16_000;
 /// Quiet time after which the rest of the log is checkpointed.
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
 const TRUNCATE_RETRY: Duration = Duration::from_millis(200);
@@ -85,6 +85,9 @@ pub(super) struct Writer {
     truncate: bool,
     wal_pages: Arc<AtomicU32>,
     checkpointing: Arc<AtomicBool>,
+    /// Length of the log at the last checkpoint that was asked for. The log starts anew only when no reader holds it,
+    /// so under load its length alone would ask for one checkpoint after the other.
+    checkpointed_at_pages: u32,
 }
 
 impl Writer {
@@ -119,6 +122,7 @@ impl Writer {
             truncate: false,
             wal_pages,
             checkpointing: Arc::new(AtomicBool::new(false)),
+            checkpointed_at_pages: 0,
         })
     }
 
@@ -359,9 +363,15 @@ impl Writer {
 
     fn checkpoint_if_due(&mut self) {
         let pages = self.wal_pages.load(Ordering::Relaxed);
+        if pages < self.checkpointed_at_pages {
+            self.checkpointed_at_pages = 0;
+        }
         if pages > WAL_PAGES_MAX {
             self.checkpoint_here();
-        } else if pages > CHECKPOINT_PAGES && !self.checkpointing.swap(true, Ordering::AcqRel) {
+        } else if pages.saturating_sub(self.checkpointed_at_pages) > CHECKPOINT_PAGES
+            && !self.checkpointing.swap(true, Ordering::AcqRel)
+        {
+            self.checkpointed_at_pages = pages;
             let (shared, running) = (Arc::clone(&self.shared), Arc::clone(&self.checkpointing));
             let job = Box::new(move || {
                 if let Err(error) = schema::checkpoint(&shared.path) {

@@ -9,12 +9,12 @@ use super::frame::{FrameGroup, seed_of};
 use super::{Durable, Refused};
 use crate::disk::{Disk, DiskError, Op};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 /// Preallocated size of a log file unless configured.
-pub const FILE_BYTES_DEFAULT: u64 = 64 << 20;
+pub const FILE_BYTES_DEFAULT: u64 = 32 << 20;
 /// Small groups are gathered up to here before they are written.
 const STAGING_BYTES_MAX: usize = 1 << 20;
 /// From here on a group is written from its own buffer.
@@ -26,6 +26,9 @@ pub struct LogOptions {
     pub chain: u32,
     /// Preallocated size of a file; a larger group gets a file of its own size.
     pub file_bytes: u64,
+    /// A file that [`prepare_spare`] made elsewhere, of `file_bytes` bytes. `None`: the writer makes the file itself, and
+    /// the posts that wait for it wait longer.
+    pub next_spare: Box<dyn FnMut() -> Option<PathBuf> + Send>,
     /// Random and new at each call: a file's id seeds its checksums.
     pub next_file_id: Box<dyn FnMut() -> u64 + Send>,
 }
@@ -86,6 +89,30 @@ struct ClosedFile {
 enum StepError {
     NoSpace(Arc<str>),
     Poison(Arc<str>),
+}
+
+/// Makes a file that a [`LogWriter`] can take as its next one (see [`LogOptions::next_spare`]): zeroed, synced, under a
+/// temporary name that the recovery removes. For a thread that nobody waits for.
+pub fn prepare_spare(
+    dir: &Path,
+    chain: u32,
+    number: u64,
+    bytes: u64,
+    disk: &mut dyn Disk,
+) -> Result<PathBuf, DiskError> {
+    let path = dir.join(format!("spare-c{chain:02}-{number:06}{TEMPORARY_SUFFIX}"));
+    let made = make_zeroed(&path, bytes, disk).and_then(|()| disk.execute(Op::Sync { path: &path }));
+    if let Err(error) = made {
+        // Best effort: the recovery removes what stays.
+        let _ = disk.execute(Op::Remove { path: &path });
+        return Err(error);
+    }
+    Ok(path)
+}
+
+fn make_zeroed(path: &Path, bytes: u64, disk: &mut dyn Disk) -> Result<(), DiskError> {
+    disk.execute(Op::Create { path })?;
+    disk.execute(Op::Allocate { path, bytes }).map(drop)
 }
 
 impl LogWriter {
@@ -255,11 +282,13 @@ impl LogWriter {
         let length = file_bytes.max(header_bytes + first_bytes);
         let header = FileHeader::new(name, file_id, previous_end, length);
         let path = name.path(&self.options.dir);
-        let temporary = self.options.dir.join(format!("{}{TEMPORARY_SUFFIX}", file_name(&path)));
-        let prepared = disk
-            .execute(Op::Create { path: &temporary })
-            .and_then(|_| disk.execute(Op::Allocate { path: &temporary, bytes: length }))
-            .and_then(|_| disk.execute(Op::WriteAt { path: &temporary, offset: 0, bytes: header.as_bytes() }));
+        let spare = if length == file_bytes { (self.options.next_spare)() } else { None };
+        let is_spare = spare.is_some();
+        let temporary =
+            spare.unwrap_or_else(|| self.options.dir.join(format!("{}{TEMPORARY_SUFFIX}", file_name(&path))));
+        let zeroed = if is_spare { Ok(()) } else { make_zeroed(&temporary, length, disk) };
+        let prepared =
+            zeroed.and_then(|()| disk.execute(Op::WriteAt { path: &temporary, offset: 0, bytes: header.as_bytes() }));
         if let Err(error) = prepared {
             // Best effort: what stays behind is emptied by the next try and removed at the next start.
             let _ = disk.execute(Op::Remove { path: &temporary });

@@ -53,7 +53,24 @@ pub struct Sizes {
 
 pub const SMALL: Sizes = Sizes { log_file_bytes: 4096, recovery_bytes: 2000 };
 
-impl<D: Disk> Node<D> {
+/// A second handle on the same disk, for the thread that makes spare log files.
+pub trait Twin: Disk {
+    fn twin(&self) -> Box<dyn Disk>;
+}
+
+impl Twin for RealDisk {
+    fn twin(&self) -> Box<dyn Disk> {
+        Box::new(RealDisk::new())
+    }
+}
+
+impl Twin for fault::MemoryDisk {
+    fn twin(&self) -> Box<dyn Disk> {
+        Box::new(self.clone())
+    }
+}
+
+impl<D: Twin> Node<D> {
     pub fn start(mut disk: D, epoch: u64, sizes: Sizes, dirs: [&Path; 2]) -> Result<Self, String> {
         let catalog = Catalog::open(dirs[1], &mut disk).map_err(|error| error.to_string())?;
         let options = RecoveryOptions { memory_bytes_max: sizes.recovery_bytes, salvage: false };
@@ -64,6 +81,15 @@ impl<D: Disk> Node<D> {
             epoch,
             chain: 0,
             file_bytes: sizes.log_file_bytes,
+            // Every other file is a spare, as when the thread that makes them lags behind.
+            next_spare: {
+                let (mut disk, dir, mut number) = (disk.twin(), dirs[0].to_owned(), 0);
+                Box::new(move || {
+                    number += 1;
+                    let is_late = number % 2 == 0;
+                    (!is_late).then(|| prepare_spare(&dir, 0, number, sizes.log_file_bytes, disk.as_mut()).ok()).flatten()
+                })
+            },
             next_file_id: Box::new(move || {
                 file_id += 1;
                 file_id
