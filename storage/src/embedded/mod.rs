@@ -11,6 +11,7 @@ mod rows;
 pub(crate) mod schema;
 mod slot;
 mod users;
+mod wal;
 mod write;
 mod writer;
 

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
 use super::slot::Shared;
+use super::wal;
 use super::write::Desk;
 use super::{Answerer, error, read, schema};
 use crate::StoreError;
@@ -102,6 +103,7 @@ impl Writer {
             }
         };
         drop(shared.opened.set(Ok(())));
+        writer.lengthen_wal();
         while writer.serve_group(&jobs) {}
         writer.commit();
     }
@@ -358,6 +360,13 @@ impl Writer {
             }
             Ok(_) => {}
             Err(failure) => tracing::warn!(slot = self.shared.id.0, %failure, "the log could not be truncated yet"),
+        }
+    }
+
+    /// Between transactions only. A failure costs speed, nothing else.
+    fn lengthen_wal(&self) {
+        if let Err(error) = wal::lengthen(&self.shared.path) {
+            tracing::warn!(slot = self.shared.id.0, %error, "the slot's log could not be lengthened ahead");
         }
     }
 
