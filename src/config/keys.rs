@@ -125,7 +125,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("http:ssl:backloop.dev", Bool, "", TLS, "development certificate"),
     key("http:ssl:tlsDir", Text, "", TLS, "folder of `init-ca-holder`"),
     key("http:limits:headBytesMax", Kind::Int { min: 1024, max: 1_048_576 }, "16384", H, "own: request line and headers, bytes; beyond: 431"),
-    key("http:limits:headerCountMax", Kind::Int { min: 8, max: 1024 }, "100", H, "own: headers of a request; beyond: 431"),
+    key("http:limits:headerCountMax", Kind::Int { min: 8, max: 128 }, "100", H, "own: headers of a request; beyond: 431"),
     key("http:limits:headTimeoutMs", WAIT_MS, "10000", H, "own: from a request's first byte to the end of its head; beyond: 408 and close"),
     key("http:limits:bodyProgressTimeoutMs", WAIT_MS, "30000", H, "own: time in which `progressBytesMin` of a body must arrive; beyond: 408 and close"),
     key("http:limits:writeTimeoutMs", WAIT_MS, "30000", H, "own: time in which a client must take `progressBytesMin` of an answer; beyond: close"),

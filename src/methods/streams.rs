@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use model::permission::reserved::AUDIT_ROOT;
-use model::permission::{AccountStreams, ListRefused, ListStreams, Reserved, Store, reserved};
+use model::permission::{AccountStreams, ListRefused, ListStreams, Reserved, STREAM_DEPTH_MAX, Store, reserved};
 use model::query::TrashState;
 use model::schema::Schema;
 use model::{AccessKind, Stream, slug};
@@ -136,6 +136,7 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let _turn = context.turn().await;
     let grant = context.caller(|caller, _| caller.create_stream(parent_id)).map_err(refused)?;
     check_parent(context, parent_id)?;
+    check_depth(context, None, parent_id)?;
     check_store(context, id, parent_id, params)?;
     let stream = Stream {
         id: match id {
@@ -169,6 +170,24 @@ fn check_parent(context: &Context, parent_id: Option<&str>) -> ApiResult<()> {
         Some(true) => Err(ApiError::invalid_operation(format!("Parent stream \"{parent_id}\" is trashed."))
             .with_data("parentId".into())),
         Some(false) => Ok(()),
+    }
+}
+
+/// A tree deeper than [`STREAM_DEPTH_MAX`] would not be shown whole. `id`: the stream that moves, with its sub-tree.
+fn check_depth(context: &Context, id: Option<&str>, parent_id: Option<&str>) -> ApiResult<()> {
+    let depth = context.caller(|_, space| {
+        let below = |id: &str| {
+            let own = space.tree.depth(id);
+            let deepest = space.tree.descendants(id).iter().map(|stream| space.tree.depth(&stream.id)).max();
+            deepest.unwrap_or(own) - own
+        };
+        parent_id.map_or(0, |parent| space.tree.depth(parent)) + 1 + id.map_or(0, below)
+    });
+    match depth > STREAM_DEPTH_MAX {
+        true => {
+            Err(ApiError::invalid_operation(format!("Streams cannot be nested deeper than {STREAM_DEPTH_MAX} levels.")))
+        }
+        false => Ok(()),
     }
 }
 
@@ -288,6 +307,7 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let moved = parent.is_some_and(|parent| parent != current.parent_id.as_deref());
     if moved {
         check_parent(context, parent.flatten())?;
+        check_depth(context, Some(id), parent.flatten())?;
         check_store(context, Some(id), parent.flatten(), &update)?;
         check_not_below(context, id, parent.flatten(), &update)?;
     }

@@ -135,7 +135,14 @@ fn file_with_id(file_id: u64, posts: i64) -> (MemoryDisk, PathBuf, Vec<u8>) {
     let limits = IngestLimits { ring_bytes_max: 1 << 20, flush_bytes: 1 << 20 };
     let mut ingest = Ingest::new(limits, 1, 0);
     let next_file_id = Box::new(move || file_id);
-    let options = LogOptions { dir: LOG.into(), epoch: 1, chain: 0, file_bytes: 8192, next_spare: Box::new(|| None), next_file_id };
+    let options = LogOptions {
+        dir: LOG.into(),
+        epoch: 1,
+        chain: 0,
+        file_bytes: 8192,
+        next_spare: Box::new(|| None),
+        next_file_id,
+    };
     let mut writer = LogWriter::new(options);
     for time in 0..posts {
         let (_, group) =

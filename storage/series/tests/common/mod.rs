@@ -87,7 +87,9 @@ impl<D: Twin> Node<D> {
                 Box::new(move || {
                     number += 1;
                     let is_late = number % 2 == 0;
-                    (!is_late).then(|| prepare_spare(&dir, 0, number, sizes.log_file_bytes, disk.as_mut()).ok()).flatten()
+                    (!is_late)
+                        .then(|| prepare_spare(&dir, 0, number, sizes.log_file_bytes, disk.as_mut()).ok())
+                        .flatten()
                 })
             },
             next_file_id: Box::new(move || {
