@@ -47,6 +47,7 @@ pub struct Server {
 
 pub fn start(mut config: Config) -> Result<Server, BootError> {
     let started = Instant::now();
+    raise_descriptor_limit();
     let folder = DataFolder::open(&config.storages.data_dir)?;
     let is_new = config.ensure_secrets()?;
     let new_admin_key = is_new.then(|| config.auth.admin_access_key.expose().to_owned());
@@ -78,6 +79,17 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     let running = listen(&node, folder.join("log"), epoch, pool)?;
     node.is_ready.store(true, Ordering::Release);
     Ok(Server { running, node, directory, folder, new_admin_key })
+}
+
+/// A connection is a descriptor, and so is each file: the soft limit that a shell sets (1,024 often) is raised to the
+/// hard one. What is left of it is the operator's to raise.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is: raise it (`ulimit -n`) for many connections");
+    }
 }
 
 fn pool_config(config: &Config) -> PoolConfig {
