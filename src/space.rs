@@ -126,6 +126,8 @@ pub struct Space {
     by_token: FxHashMap<TokenDigest, String>,
     sessions: FxHashMap<TokenDigest, Session>,
     holders: FxHashMap<String, Rc<Holder>>,
+    /// How often a holder was forgotten: what was read before may be out of date.
+    holders_forgotten: u64,
     usage: Usage,
     bytes: usize,
 }
@@ -151,6 +153,7 @@ impl Space {
             by_token: FxHashMap::default(),
             sessions: data.sessions.into_iter().map(|session| (digest(&session.token), session)).collect(),
             holders: FxHashMap::default(),
+            holders_forgotten: 0,
             usage: Usage::default(),
             bytes,
         };
@@ -224,16 +227,27 @@ impl Space {
         self.holders.get(event_id).map(Rc::clone)
     }
 
-    pub fn put_holder(&mut self, event_id: &str, holder: Holder) -> Rc<Holder> {
-        self.bytes += ITEM_OVERHEAD_BYTES;
+    /// To be taken before an event is read, and given to [`Self::put_holder`] after.
+    pub fn holders_forgotten(&self) -> u64 {
+        self.holders_forgotten
+    }
+
+    /// Remembers a holder, unless one was forgotten since the event was read: it may be this one.
+    pub fn put_holder(&mut self, event_id: &str, holder: Holder, forgotten_before: u64) -> Rc<Holder> {
         let holder = Rc::new(holder);
-        self.holders.insert(event_id.to_owned(), Rc::clone(&holder));
+        if forgotten_before == self.holders_forgotten {
+            self.bytes += ITEM_OVERHEAD_BYTES;
+            self.holders.insert(event_id.to_owned(), Rc::clone(&holder));
+        }
         holder
     }
 
     /// The event was changed or deleted: its holder is read again when points come.
     pub fn forget_holder(&mut self, event_id: &str) {
-        self.holders.remove(event_id);
+        self.holders_forgotten += 1;
+        if self.holders.remove(event_id).is_some() {
+            self.bytes = self.bytes.saturating_sub(ITEM_OVERHEAD_BYTES);
+        }
     }
 
     pub fn count_use(&mut self, access_id: &str, counter: Option<String>, now: f64) {

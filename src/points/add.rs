@@ -9,8 +9,8 @@ use bytes::Bytes;
 use model::permission::Refused;
 use model::types::{LeafKind, SeriesField};
 use model::{Event, Grant};
-use serde_json::{Map, json};
-use series::{Cells, Column, Ingest, IngestError, Points};
+use serde_json::{Map, Value, json};
+use series::{Ack, Cells, Column, Ingest, IngestError, Points};
 use shards::log_writer::LogRefusal;
 use shards::{Lane, Response};
 use storage::base::{Answer, Found, Read, ReadCall};
@@ -39,21 +39,35 @@ struct Post {
     points: Points,
 }
 
+/// What an answer 200 is made from, and nothing else.
+enum Accepted {
+    /// The points survive a power cut.
+    Synced(Ack),
+    /// There was no point in the request.
+    Nothing,
+}
+
+impl Accepted {
+    fn answer(self) -> Map<String, Value> {
+        if let Self::Synced(ack) = self {
+            tracing::trace!(sequence = ack.sequence(), "points acknowledged");
+        }
+        json!({ "status": "ok" }).as_object().cloned().unwrap_or_default()
+    }
+}
+
 impl Shard {
     pub async fn add_points(self: &Rc<Self>, call: UserCall) -> Response {
         let echo = call.echo.clone();
         let mut access_id = None;
         let response = match self.try_add_points(call, &mut access_id).await {
-            Ok(()) => {
-                let status = json!({ "status": "ok" }).as_object().cloned().unwrap_or_else(Map::new);
-                reply::success(200, echo, status, self.node.serial())
-            }
+            Ok(accepted) => reply::success(200, echo, accepted.answer(), self.node.serial()),
             Err(error) => reply::bare_failure(echo, &error),
         };
         reply::with_access_id(response, access_id)
     }
 
-    async fn try_add_points(self: &Rc<Self>, call: UserCall, access_id: &mut Option<String>) -> ApiResult<()> {
+    async fn try_add_points(self: &Rc<Self>, call: UserCall, access_id: &mut Option<String>) -> ApiResult<Accepted> {
         let UserCall { entry, action, auth, body, source, .. } = call;
         let body = json_bytes(body);
         let opened = self.open_context(&entry, audit_action(&action), auth, &source).await;
@@ -72,7 +86,7 @@ impl Shard {
     }
 
     /// Ring -> log -> ack. The answer can only be made from the ack, the ack only from a synced position.
-    async fn store_points(self: &Rc<Self>, context: &Context, posts: Vec<Post>) -> ApiResult<()> {
+    async fn store_points(self: &Rc<Self>, context: &Context, posts: Vec<Post>) -> ApiResult<Accepted> {
         let started = Instant::now();
         let extents: Vec<(String, Extent)> =
             posts.iter().filter_map(|post| Some((post.event_id.clone(), self.extent(context, post)?))).collect();
@@ -83,21 +97,21 @@ impl Shard {
             let appended = self.points.ingest.borrow_mut().append(batch);
             let (ticket, group) = match appended {
                 Ok(appended) => appended,
-                Err(IngestError::Empty) => return Ok(()),
+                Err(IngestError::Empty) => return Ok(Accepted::Nothing),
                 Err(error) => return Err(ingest_refused(error)),
             };
             (ticket, slot.commit(group))
         };
         self.flush_if_due();
         let durable = decided.await.unwrap_or(Err(LogRefusal::Closed)).map_err(log_refused)?;
-        let _ack = Ingest::acknowledge(ticket, &durable)
+        let ack = Ingest::acknowledge(ticket, &durable)
             .ok_or_else(|| ApiError::unexpected("the log answered a post with the sync of another"))?;
         self.node.metrics.hop(Hop::Log, started.elapsed());
         let entry = context.space.data.borrow().entry.clone();
         for (event_id, extent) in extents {
             self.points.extents.note(&entry, event_id, extent);
         }
-        Ok(())
+        Ok(Accepted::Synced(ack))
     }
 
     fn extent(&self, context: &Context, post: &Post) -> Option<Extent> {
@@ -132,14 +146,7 @@ impl Shard {
 
     /// The holder event: exists, not in the trash, writable for the caller, a series; in this order.
     async fn writable_holder(self: &Rc<Self>, context: &Context, event_id: &str) -> ApiResult<(Rc<Holder>, Grant)> {
-        let known = context.space.data.borrow().holder(event_id);
-        let (holder, stream_ids, is_trashed) = match known {
-            Some(holder) => (Some(Rc::clone(&holder)), holder.stream_ids.clone(), holder.trashed),
-            None => {
-                let event = self.holder_event(context, event_id).await?;
-                (remember(context, &event), event.stream_ids, event.trashed)
-            }
-        };
+        let FoundHolder { holder, stream_ids, is_trashed } = self.find_holder(context, event_id).await?;
         if is_trashed {
             return Err(ApiError::invalid_operation(format!("The referenced event \"{event_id}\" is trashed."))
                 .with_data(json!({ "trashedReference": "eventId" })));
@@ -154,7 +161,23 @@ impl Shard {
         }
     }
 
-    pub(super) async fn holder_event(&self, context: &Context, event_id: &str) -> ApiResult<Event> {
+    /// The event of a series request: from memory, else from the store.
+    pub(super) async fn find_holder(&self, context: &Context, event_id: &str) -> ApiResult<FoundHolder> {
+        let (known, forgotten_before) = {
+            let space = context.space.data.borrow();
+            (space.holder(event_id), space.holders_forgotten())
+        };
+        if let Some(holder) = known {
+            let (stream_ids, is_trashed) = (holder.stream_ids.clone(), holder.trashed);
+            return Ok(FoundHolder { holder: Some(holder), stream_ids, is_trashed });
+        }
+        let event = self.read_event(context, event_id).await?;
+        let holder = holder_of(&event)
+            .map(|holder| context.space.data.borrow_mut().put_holder(event_id, holder, forgotten_before));
+        Ok(FoundHolder { holder, stream_ids: event.stream_ids, is_trashed: event.trashed })
+    }
+
+    async fn read_event(&self, context: &Context, event_id: &str) -> ApiResult<Event> {
         let grant = context.caller(|caller, _| caller.any());
         let call = ReadCall { grant, read: Read::Event { id: event_id.to_owned() }, batch: None };
         match self.node.base.read(call).await {
@@ -190,16 +213,22 @@ impl Shard {
     }
 }
 
-/// Keeps the holder in the user's space, until its event changes.
-pub(super) fn remember(context: &Context, event: &Event) -> Option<Rc<Holder>> {
-    let holder = Holder {
+/// An event that points are written to or read from.
+pub(super) struct FoundHolder {
+    /// `None` when the event is no series.
+    pub(super) holder: Option<Rc<Holder>>,
+    pub(super) stream_ids: Vec<String>,
+    pub(super) is_trashed: bool,
+}
+
+fn holder_of(event: &Event) -> Option<Holder> {
+    Some(Holder {
         key: event.series_key?,
         stream_ids: event.stream_ids.clone(),
         time: event.time,
         element: event.series_element()?.to_owned(),
         trashed: event.trashed,
-    };
-    Some(context.space.data.borrow_mut().put_holder(&event.id, holder))
+    })
 }
 
 pub(super) fn series_refused(why: Refused) -> ApiError {

@@ -9,9 +9,8 @@ use series::{Page, ReadPlan, RealDisk};
 use shards::{Aborted, Lane, Response};
 use tokio::sync::mpsc;
 
-use super::add::{remember, series_refused};
+use super::add::{FoundHolder, series_refused};
 use super::audit_action;
-use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
 use crate::reply::{self, Echo};
@@ -52,7 +51,7 @@ impl Shard {
             *refusal.error
         })?;
         *access_id = Some(context.access.id.clone());
-        let (holder, stream_ids) = self.readable_holder(&context, &event).await?;
+        let FoundHolder { holder, stream_ids, .. } = self.find_holder(&context, &event).await?;
         let key = holder.as_ref().map_or_else(|| model::SeriesKey::from_u64(0), |holder| holder.key);
         let grant = context.caller(|caller, _| caller.read_series(&stream_ids, key)).map_err(series_refused)?;
         let (from_ns, to_ns) = bounds(&query)?;
@@ -66,20 +65,6 @@ impl Shard {
         let mut reading = Reading { plan: Some(plan), columns, first: None };
         reading.first = self.next_page(&mut reading).await?;
         Ok(Some(reading))
-    }
-
-    async fn readable_holder(
-        self: &Rc<Self>,
-        context: &Context,
-        event_id: &str,
-    ) -> ApiResult<(Option<Rc<Holder>>, Vec<String>)> {
-        let known = context.space.data.borrow().holder(event_id);
-        if let Some(holder) = known {
-            let stream_ids = holder.stream_ids.clone();
-            return Ok((Some(holder), stream_ids));
-        }
-        let event = self.holder_event(context, event_id).await?;
-        Ok((remember(context, &event), event.stream_ids))
     }
 
     /// As in `content.fields`; columns of a former type of the event come last.
