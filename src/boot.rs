@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use model::SeriesKey;
 use model::types::Catalogue;
+use rustc_hash::FxHashSet;
 use series::{Catalog, Ingest, IngestLimits, LogOptions, RealDisk, RecoveryOptions};
 use shards::log_writer::{Log, QUEUE_MAX};
 use shards::{DriverChoice, Lane, Pool, PoolConfig, Running, ShardHandle, SocketLimits};
@@ -55,7 +57,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     let pool = Pool::start(pool_config(&config))?;
     let directory = EmbeddedPlatform::open(&config.storages.data_dir)?;
     let platform: Arc<dyn PlatformStore> = Arc::clone(&directory) as _;
-    let base: Arc<dyn BaseStore> = EmbeddedStore::open(slots_config(&config)?, Arc::new(DbLane(pool.clone())))?;
+    let base = open_base(&config, &pool)?;
     let mut disk = RealDisk::new();
     let segments = Arc::new(Catalog::open(&folder.join("series"), &mut disk)?);
     let node = Arc::new(Node {
@@ -90,6 +92,25 @@ fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays as it is: raise it (`ulimit -n`) for many connections");
     }
+}
+
+fn open_base(config: &Config, pool: &Pool) -> Result<Arc<dyn BaseStore>, BootError> {
+    Ok(EmbeddedStore::open(slots_config(config)?, Arc::new(DbLane(pool.clone())))?)
+}
+
+/// The users' data for a command beside the server; the caller holds the lock of the folder.
+pub fn open_slots(config: &Config) -> Result<(Arc<dyn BaseStore>, Pool), BootError> {
+    let pool = Pool::start(pool_config(config))?;
+    Ok((open_base(config, &pool)?, pool))
+}
+
+/// The series that have a holder event; points of others are dropped.
+pub fn live_series(base: &dyn BaseStore) -> Result<FxHashSet<SeriesKey>, BootError> {
+    let mut live = FxHashSet::default();
+    for slot in 0..base.slots() {
+        live.extend(base.live_series(model::SlotId(slot))?);
+    }
+    Ok(live)
 }
 
 fn pool_config(config: &Config) -> PoolConfig {
@@ -127,10 +148,7 @@ impl storage::embedded::Lane for DbLane {
 
 /// Points that were acknowledged but not yet in a segment when the last process ended.
 fn replay(node: &Node, log_dir: &std::path::Path, disk: &mut RealDisk) -> Result<(), BootError> {
-    let mut live = rustc_hash::FxHashSet::default();
-    for slot in 0..node.base.slots() {
-        live.extend(node.base.live_series(model::SlotId(slot))?);
-    }
+    let live = live_series(node.base.as_ref())?;
     let options = RecoveryOptions { memory_bytes_max: node.config.series.ring_bytes_max, salvage: false };
     let report = series::recover(disk, log_dir, &node.segments, &|key| live.contains(&key), options)?;
     if report.log_files > 0 {

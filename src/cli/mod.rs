@@ -4,6 +4,7 @@ pub mod config;
 mod health;
 mod http;
 mod import;
+mod series;
 mod serve;
 mod user;
 
@@ -20,6 +21,8 @@ coreward user create NAME [--email E] [--password P] [--app-id A] [--invitation 
 coreward import csv FILE --endpoint URL --type TYPE [--stream ID] [--rate HZ]
                                                    send a recording as a series event
 coreward config show|check|keys [--config FILE]    the effective configuration and its origins
+coreward series check|salvage [--config FILE]      look through the points of a stopped server, or keep what
+                                                   is readable where a start refuses
 coreward health                                    exit 0 when the server answers (for health checks)
 coreward help | --version
 
@@ -32,6 +35,7 @@ pub enum Command {
     Config { words: Vec<String>, args: Args },
     User { words: Vec<String>, options: Options, args: Args },
     Import { words: Vec<String>, options: Options },
+    Series { words: Vec<String>, args: Args },
     Health(Args),
     Help,
     Version,
@@ -102,6 +106,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
         Some("config") => Command::Config { words: rest, args },
         Some("user") => Command::User { words: rest, options, args },
         Some("import") => Command::Import { words: rest, options },
+        Some("series") => Command::Series { words: rest, args },
         Some("health") => Command::Health(args),
         Some("help") => Command::Help,
         Some(other) => return Err(UsageError::UnknownCommand(other.to_owned())),
@@ -114,6 +119,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Config { words, args } => return run_config(&words, &args),
         Command::User { words, options, args } => user::run(&words, &options, &args),
         Command::Import { words, options } => import::run(&words, &options),
+        Command::Series { words, args } => series::run(&words, &args),
         Command::Health(args) => health::run(&args),
         Command::Help => {
             println!("{HELP}");

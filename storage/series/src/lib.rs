@@ -32,7 +32,7 @@ pub use log::{Durable, Refused};
 pub use page::Page;
 pub use points::{Cells, Column, Points, ShapeError};
 pub use query::ReadPlan;
-pub use recovery::{Damage, RecoveryError, RecoveryOptions, RecoveryReport, recover};
+pub use recovery::{Damage, RecoveryError, RecoveryOptions, RecoveryReport, check, recover};
 pub use ring::{Frozen, RingView};
 pub use segment::SegmentError;
 pub use segment::catalog::{Catalog, CatalogStats};

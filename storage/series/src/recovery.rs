@@ -68,19 +68,12 @@ pub fn recover(
     alive: &dyn Fn(SeriesKey) -> bool,
     options: RecoveryOptions,
 ) -> Result<RecoveryReport, RecoveryError> {
-    let names = list_logs(disk, log_dir)?;
-    let mut replay =
-        Replay { catalog, alive, options, ring: Ring::default(), sequence: 0, report: RecoveryReport::default() };
-    let mut before: Option<FileEnd> = None;
-    for (position, name) in names.iter().enumerate() {
-        let next = names.get(position + 1).filter(|next| next.follows(name));
-        let limit = match next {
-            Some(next) => previous_end_of(&next.path(log_dir), *next, disk)?,
-            None => None,
-        };
-        before = before.filter(|end| end.name.is_of_chain(name));
-        before = Some(replay.file(*name, &name.path(log_dir), before, limit, disk)?);
+    let (names, temporary) = list_logs(disk, log_dir)?;
+    for path in temporary {
+        disk.execute(Op::Remove { path: &path })?;
     }
+    let mut replay = Replay::new(Some(catalog), alive, options);
+    replay.files(log_dir, &names, disk)?;
     replay.flush(disk)?;
     for name in &names {
         // One sync for each: what a crash leaves is the newest part of every chain, never a gap.
@@ -90,22 +83,36 @@ pub fn recover(
     Ok(replay.report)
 }
 
-/// The log files in the order of replay. Files that never got their final name are removed.
-fn list_logs(disk: &mut dyn Disk, log_dir: &Path) -> Result<Vec<FileName>, DiskError> {
-    let mut names = Vec::new();
+/// Reads all chains of `log_dir` as [`recover`] would, writes nothing, and notes every damage.
+pub fn check(
+    disk: &mut dyn Disk,
+    log_dir: &Path,
+    alive: &dyn Fn(SeriesKey) -> bool,
+    memory_bytes_max: u64,
+) -> Result<RecoveryReport, RecoveryError> {
+    let (names, _) = list_logs(disk, log_dir)?;
+    let mut replay = Replay::new(None, alive, RecoveryOptions { memory_bytes_max, salvage: true });
+    replay.files(log_dir, &names, disk)?;
+    Ok(replay.report)
+}
+
+/// The log files in the order of replay, and those that never got their final name.
+fn list_logs(disk: &mut dyn Disk, log_dir: &Path) -> Result<(Vec<FileName>, Vec<PathBuf>), DiskError> {
+    let (mut names, mut temporary) = (Vec::new(), Vec::new());
     for file in disk.list(log_dir)? {
         if let Some(name) = FileName::parse(&file) {
             names.push(name);
         } else if file.ends_with(TEMPORARY_SUFFIX) {
-            disk.execute(Op::Remove { path: &log_dir.join(file) })?;
+            temporary.push(log_dir.join(file));
         }
     }
     names.sort_unstable();
-    Ok(names)
+    Ok((names, temporary))
 }
 
 struct Replay<'a> {
-    catalog: &'a Catalog,
+    /// `None`: nothing is written.
+    catalog: Option<&'a Catalog>,
     alive: &'a dyn Fn(SeriesKey) -> bool,
     options: RecoveryOptions,
     ring: Ring,
@@ -119,7 +126,25 @@ struct FileEnd {
     sequence_last: u64,
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    fn new(catalog: Option<&'a Catalog>, alive: &'a dyn Fn(SeriesKey) -> bool, options: RecoveryOptions) -> Self {
+        Self { catalog, alive, options, ring: Ring::default(), sequence: 0, report: RecoveryReport::default() }
+    }
+
+    fn files(&mut self, log_dir: &Path, names: &[FileName], disk: &mut dyn Disk) -> Result<(), RecoveryError> {
+        let mut before: Option<FileEnd> = None;
+        for (position, name) in names.iter().enumerate() {
+            let next = names.get(position + 1).filter(|next| next.follows(name));
+            let limit = match next {
+                Some(next) => previous_end_of(&next.path(log_dir), *next, disk)?,
+                None => None,
+            };
+            before = before.filter(|end| end.name.is_of_chain(name));
+            before = Some(self.file(*name, &name.path(log_dir), before, limit, disk)?);
+        }
+        Ok(())
+    }
+
     fn file(
         &mut self,
         name: FileName,
@@ -188,7 +213,9 @@ impl Replay<'_> {
             return Ok(());
         }
         let frozen = Frozen::new(std::mem::take(&mut self.ring), self.sequence);
-        self.report.segments += self.catalog.flush(&frozen, disk)?.len();
+        if let Some(catalog) = self.catalog {
+            self.report.segments += catalog.flush(&frozen, disk)?.len();
+        }
         Ok(())
     }
 

@@ -15,7 +15,7 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use series::fault::MemoryDisk;
-use series::{Catalog, Ingest, IngestLimits, LogOptions, LogWriter, RecoveryOptions, RecoveryReport, recover};
+use series::{Catalog, Ingest, IngestLimits, LogOptions, LogWriter, RecoveryOptions, RecoveryReport, check, recover};
 use std::path::{Path, PathBuf};
 
 /// A log of several files; every post has one row, whose time is the post's number. The last `together` share a sync.
@@ -78,7 +78,10 @@ proptest! {
             }
             Err(error) => {
                 prop_assert!(error.contains("coreward series salvage"), "{}", error);
+                let checked = check(&mut disk.clone(), Path::new(LOG), &|_| true, 1 << 20).unwrap();
+                prop_assert_eq!(&files, &logs(&disk), "a check changed the folder");
                 let (times, report) = recovered(&disk, true).unwrap();
+                prop_assert_eq!((&checked.damage, checked.points), (&report.damage, report.points));
                 prop_assert!(!report.damage.is_empty());
                 prop_assert!(times.is_sorted() && times.windows(2).all(|pair| pair[0] != pair[1]));
                 prop_assert!(times.iter().all(|time| (0..all).contains(time)));

@@ -76,6 +76,11 @@ impl Segment {
         self.index.entries.iter().map(|entry| u64::from(entry.rows)).sum()
     }
 
+    /// Reads every block and its checksum. Gives the first fault.
+    pub fn verify(&self, disk: &mut dyn Disk) -> Result<(), SegmentError> {
+        self.index.entries.iter().try_for_each(|block| self.read_block(block, disk).map(drop))
+    }
+
     /// The blocks of a series that touch `[from_ns, last_ns]`, in order of time.
     pub(crate) fn blocks(&self, key: SeriesKey, from_ns: i64, last_ns: i64) -> &[BlockEntry] {
         let entries = &self.index.entries;
