@@ -57,7 +57,8 @@ fn make_spares(plan: &Plan, first: u64, sender: &SyncSender<PathBuf>) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "no spare log file could be made");
+                // The log says it louder when it needs the file.
+                tracing::debug!(%error, "no spare log file could be made");
                 return;
             }
         }

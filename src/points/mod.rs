@@ -37,6 +37,7 @@ pub struct Points {
     /// Column lists by element type, as the parser wants them.
     schemas: RefCell<FxHashMap<String, Arc<flatjson::Schema>>>,
     is_flushing: Cell<bool>,
+    is_out_of_space: Cell<bool>,
 }
 
 impl Points {
@@ -47,6 +48,7 @@ impl Points {
             extents: Extents::default(),
             schemas: RefCell::default(),
             is_flushing: Cell::new(false),
+            is_out_of_space: Cell::new(false),
         }
     }
 
@@ -92,9 +94,17 @@ impl Shard {
             .pump(|event| {
                 let mut ingest = self.points.ingest.borrow_mut();
                 match event {
-                    LogEvent::Durable(durable) => ingest.durable(durable),
+                    LogEvent::Durable(durable) => {
+                        ingest.durable(durable);
+                        if self.points.is_out_of_space.replace(false) {
+                            tracing::warn!("there is space for the series log again");
+                        }
+                    }
                     LogEvent::NoSpace { refused, why } => {
-                        tracing::error!(%why, "no space for the series log: points are refused until there is some");
+                        // Said once, not for each post that is refused.
+                        if !self.points.is_out_of_space.replace(true) {
+                            tracing::error!(%why, "no space for the series log: points are refused until there is some");
+                        }
                         ingest.refused(refused);
                     }
                     LogEvent::Poisoned { why } => {
