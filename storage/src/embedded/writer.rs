@@ -85,6 +85,8 @@ pub(super) struct Writer {
     /// Deleted bytes are still in the log.
     truncate: bool,
     wal_pages: Arc<AtomicU32>,
+    /// How long the log is, zeroes ahead included.
+    wal_bytes: u64,
     checkpointing: Arc<AtomicBool>,
     /// Length of the log at the last checkpoint that was asked for. The log starts anew only when no reader holds it,
     /// so under load its length alone would ask for one checkpoint after the other.
@@ -103,7 +105,7 @@ impl Writer {
             }
         };
         drop(shared.opened.set(Ok(())));
-        writer.lengthen_wal();
+        writer.lengthen_wal_if_short();
         while writer.serve_group(&jobs) {}
         writer.commit();
     }
@@ -123,6 +125,7 @@ impl Writer {
             stopped: None,
             truncate: false,
             wal_pages,
+            wal_bytes: wal::length(&shared.path),
             checkpointing: Arc::new(AtomicBool::new(false)),
             checkpointed_at_pages: 0,
         })
@@ -308,6 +311,7 @@ impl Writer {
             }
         }
         self.checkpoint_if_due();
+        self.lengthen_wal_if_short();
     }
 
     fn commit_failed(&mut self, failure: rusqlite::Error) -> StoreError {
@@ -357,16 +361,24 @@ impl Writer {
             Ok(0) => {
                 self.truncate = false;
                 self.wal_pages.store(0, Ordering::Relaxed);
+                self.wal_bytes = 0;
             }
             Ok(_) => {}
             Err(failure) => tracing::warn!(slot = self.shared.id.0, %failure, "the log could not be truncated yet"),
         }
     }
 
-    /// Between transactions only. A failure costs speed, nothing else.
-    fn lengthen_wal(&self) {
-        if let Err(error) = wal::lengthen(&self.shared.path) {
-            tracing::warn!(slot = self.shared.id.0, %error, "the slot's log could not be lengthened ahead");
+    /// Between transactions only. A failure costs speed, nothing else; it is not tried again at once.
+    fn lengthen_wal_if_short(&mut self) {
+        if !wal::is_short(self.wal_bytes, self.wal_pages.load(Ordering::Relaxed)) {
+            return;
+        }
+        match wal::lengthen(&self.shared.path) {
+            Ok(bytes) => self.wal_bytes = bytes,
+            Err(error) => {
+                self.wal_bytes += wal::STEP_BYTES;
+                tracing::warn!(slot = self.shared.id.0, %error, "the slot's log could not be lengthened ahead");
+            }
         }
     }
 
