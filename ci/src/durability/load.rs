@@ -62,8 +62,6 @@ pub(super) struct Signals {
     /// The disk is gone: what is sent from here on cannot be acknowledged by an honest server.
     dead_disk: AtomicBool,
     stop: AtomicBool,
-    /// The outage takes the disk away, not only the process.
-    takes_disk: bool,
 }
 
 impl Signals {
@@ -72,30 +70,7 @@ impl Signals {
     }
 }
 
-/// How much an answer of success is worth.
-enum Worth {
-    Promise,
-    /// It came while the disk was being taken away, for an event. A sync under way at that moment that needs the file
-    /// system's journal may return success without effect: seen on Linux 6.18 with a bare program too, in 10 of 25
-    /// shutdowns on files that fallocate made, never on files of written zeroes. The series log is of the latter, so
-    /// its answers are promises to the end; SQLite's files may still grow. After a true power cut nobody could have
-    /// been told. Both outcomes are right.
-    Nothing,
-    /// The request was sent to a dead disk.
-    Lie,
-}
-
 impl Signals {
-    /// For a request of which `sent_to_dead_disk` was read before it was sent, now that its answer is here.
-    fn worth(&self, sent_to_dead_disk: bool, needs_journal: bool) -> Worth {
-        let crosses_cut = needs_journal && self.takes_disk && self.outage.load(Ordering::SeqCst);
-        match (sent_to_dead_disk, crosses_cut) {
-            (true, _) => Worth::Lie,
-            (false, true) => Worth::Nothing,
-            (false, false) => Worth::Promise,
-        }
-    }
-
     fn is_disk_dead(&self) -> bool {
         self.dead_disk.load(Ordering::SeqCst)
     }
@@ -125,8 +100,8 @@ impl Load {
         Ok(Self { writers, creators })
     }
 
-    pub(crate) fn start(self, takes_disk: bool) -> Running {
-        let signals = Arc::new(Signals { takes_disk, ..Signals::default() });
+    pub(crate) fn start(self) -> Running {
+        let signals = Arc::new(Signals::default());
         let writers = self.writers.into_iter().map(|mut writer| {
             let signals = Arc::clone(&signals);
             std::thread::spawn(move || {
@@ -202,10 +177,11 @@ impl Writer {
                 Verdict::Done(reply)
                     if reply.json().is_some_and(|json| text_at(&json, "/status").as_deref() == Some("ok")) =>
                 {
-                    match signals.worth(is_disk_dead, false) {
-                        Worth::Promise => self.ledger.acknowledge(),
-                        Worth::Nothing => {}
-                        Worth::Lie => self.complaints.push("POST series: 200 from a dead disk".to_owned()),
+                    // An answer that comes while the disk is taken away is a promise like any other.
+                    if is_disk_dead {
+                        self.complaints.push("POST series: 200 from a dead disk".to_owned());
+                    } else {
+                        self.ledger.acknowledge();
                     }
                 }
                 Verdict::Done(reply) => self.complaints.push(format!("POST series: 200 without ok: {}", reply.text())),
@@ -241,11 +217,8 @@ impl Creator {
             let answer = client.send(&Request::new("POST", &path).token(&self.account.token).json(&body));
             match verdict(answer, 201, signals) {
                 Verdict::Done(reply) => match reply.json().and_then(|json| text_at(&json, "/event/id")) {
-                    Some(id) => match signals.worth(is_disk_dead, true) {
-                        Worth::Promise => self.ledger.acknowledge(&content, &id),
-                        Worth::Nothing => {}
-                        Worth::Lie => self.complaints.push("POST /events: 201 from a dead disk".to_owned()),
-                    },
+                    Some(_) if is_disk_dead => self.complaints.push("POST /events: 201 from a dead disk".to_owned()),
+                    Some(id) => self.ledger.acknowledge(&content, &id),
                     None => self.complaints.push(format!("POST /events: 201 without an id: {}", reply.text())),
                 },
                 Verdict::Refused => std::thread::sleep(REFUSED_PAUSE),

@@ -39,8 +39,6 @@ trait Outage {
     fn folder(&self) -> PathBuf;
     /// A file that no outage touches.
     fn log(&self) -> PathBuf;
-    /// Whether the disk goes with the process: a sync under way is then worth nothing.
-    fn takes_disk(&self) -> bool;
     /// Takes it away; when this returns, the process is gone and the folder can be used again.
     fn strike(&mut self, server: &mut Server, signals: &Signals) -> Result<()>;
 }
@@ -87,10 +85,6 @@ impl Outage for KillNine {
         self.folder.with_extension("log")
     }
 
-    fn takes_disk(&self) -> bool {
-        false
-    }
-
     fn strike(&mut self, server: &mut Server, _signals: &Signals) -> Result<()> {
         server.kill()
     }
@@ -106,7 +100,7 @@ fn run(name: &str, plan: &Plan, outage: &mut dyn Outage, report: &mut Report) ->
     let mut totals = (0, 0);
     let mut is_clean = true;
     for cycle in 1..=plan.cycles {
-        let running = load.start(outage.takes_disk());
+        let running = load.start();
         std::thread::sleep(Duration::from_millis(random.between(STRIKE_AFTER_MS_MIN, STRIKE_AFTER_MS_MAX)));
         if let Some(status) = server.has_died()? {
             return Err(server.died_error(Some(status)));

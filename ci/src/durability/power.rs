@@ -70,10 +70,6 @@ impl Outage for PowerCut {
         self.image.with_file_name("server.log")
     }
 
-    fn takes_disk(&self) -> bool {
-        true
-    }
-
     fn strike(&mut self, server: &mut Server, signals: &Signals) -> Result<()> {
         shut_down(&self.mount_point)?;
         signals.declare_disk_dead();
