@@ -14,7 +14,6 @@ use super::params::{self, checked};
 use super::{Outcome, refused};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
-use crate::space::Space;
 
 static CREATE: LazyLock<Schema> = LazyLock::new(|| {
     let stream_permission = json!({
@@ -215,7 +214,7 @@ async fn create_default_streams(context: &Context, params: &Map<String, Value>) 
             }
         };
         match written {
-            Ok(Written::Stream(stream)) => context.apply(|space| put_stream(space, *stream)),
+            Ok(Written::Stream(stream)) => context.apply(|space| space.tree.insert(*stream)),
             Ok(_) => {}
             Err(StoreError::Taken(taken)) => {
                 return Err(ApiError::already_exists("stream", taken.into_iter().collect()));
@@ -244,14 +243,6 @@ async fn create_default_stream(
     }
     let stream = Box::new(Stream { id: id.to_owned(), name: name.to_owned(), ..Stream::default() });
     Ok(context.write(grant, Write::CreateStream { stream }).await)
-}
-
-fn put_stream(space: &mut Space, stream: Stream) {
-    if space.tree.contains(&stream.id) {
-        space.tree.update(stream);
-    } else {
-        space.tree.insert(stream);
-    }
 }
 
 pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome> {

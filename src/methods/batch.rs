@@ -7,8 +7,7 @@ use model::schema::Schema;
 use serde_json::{Map, Value, json};
 use shards::Response;
 
-use super::params::{self};
-use super::{MethodId, Outcome};
+use super::{MethodId, Outcome, params};
 use crate::context::Context;
 use crate::edge::Body;
 use crate::error::{ApiError, ApiResult};
@@ -59,9 +58,7 @@ pub async fn answer(shard: &Rc<Shard>, call: UserCall) -> Response {
 
 /// Runs the calls and commits what they wrote before anything is answered. Gives the JSON array of results.
 async fn run(context: &mut Context, calls: &Value, depth: usize) -> ApiResult<String> {
-    CALLS.check(calls).map_err(|problems| {
-        ApiError::invalid_parameters(problems.iter().map(model::schema::Problem::to_json).collect())
-    })?;
+    params::check(&CALLS, calls)?;
     let calls = calls.as_array().map(Vec::as_slice).unwrap_or_default();
     let opened_here = context.batch.is_none();
     if opened_here {

@@ -90,10 +90,15 @@ fn number(text: &str) -> Option<f64> {
 
 /// The parameters as an object, after the method's schema.
 pub fn checked<'a>(schema: &Schema, params: &'a Value) -> ApiResult<&'a Map<String, Value>> {
-    schema.check(params).map_err(|problems| {
-        ApiError::invalid_parameters(problems.iter().map(model::schema::Problem::to_json).collect())
-    })?;
+    check(schema, params)?;
     params.as_object().ok_or_else(|| ApiError::invalid_parameters_text("The parameters must be an object."))
+}
+
+/// 400 with all problems, in the form of every validation error.
+pub fn check(schema: &Schema, value: &Value) -> ApiResult<()> {
+    schema.check(value).map_err(|problems| {
+        ApiError::invalid_parameters(problems.iter().map(model::schema::Problem::to_json).collect())
+    })
 }
 
 /// A compiled schema of ours; a mistake in it shows at the first test.

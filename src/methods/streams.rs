@@ -402,12 +402,6 @@ fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
         return Err(ApiError::unexpected("a stream was written, something else came back"));
     };
     let shown = stream.to_json();
-    context.apply(|space| {
-        if space.tree.contains(&stream.id) {
-            space.tree.update(*stream);
-        } else {
-            space.tree.insert(*stream);
-        }
-    });
+    context.apply(|space| space.tree.insert(*stream));
     Ok(Outcome::field("stream", shown))
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use model::permission::AccountStreams;
-use model::schema::{Problem, Schema};
+use model::schema::Schema;
 use model::{Grant, NewAccount, Right, ServerTask, Session, UserEntry, UserId};
 use serde_json::{Map, Value, json};
 use shards::placement;
@@ -264,9 +264,7 @@ static USERNAME: LazyLock<Schema> = LazyLock::new(|| {
 
 /// 400 `username-invalid` in the form of every validation error.
 pub fn check_username(username: &str) -> ApiResult<()> {
-    USERNAME
-        .check(&json!({ "username": username }))
-        .map_err(|problems| ApiError::invalid_parameters(problems.iter().map(Problem::to_json).collect()))
+    params::check(&USERNAME, &json!({ "username": username }))
 }
 
 /// Half-made users: reservations whose account exists are confirmed, the others released. Runs before listening.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use series::{Ack, Cells, Column, Ingest, IngestError, Points};
 use shards::log_writer::LogRefusal;
 use shards::{Lane, Response};
-use storage::base::{Answer, Found, Read, ReadCall};
+use storage::base::{Answer, Found, Read};
 use wire::flatjson::{self, CellKind, Field, FlatJsonError};
 
 use super::audit_action;
@@ -171,20 +171,17 @@ impl Shard {
             let (stream_ids, is_trashed) = (holder.stream_ids.clone(), holder.trashed);
             return Ok(FoundHolder { holder: Some(holder), stream_ids, is_trashed });
         }
-        let event = self.read_event(context, event_id).await?;
+        let event = Self::read_event(context, event_id).await?;
         let holder = holder_of(&event)
             .map(|holder| context.space.data.borrow_mut().put_holder(event_id, holder, forgotten_before));
         Ok(FoundHolder { holder, stream_ids: event.stream_ids, is_trashed: event.trashed })
     }
 
-    async fn read_event(&self, context: &Context, event_id: &str) -> ApiResult<Event> {
+    async fn read_event(context: &Context, event_id: &str) -> ApiResult<Event> {
         let grant = context.caller(|caller, _| caller.any());
-        let call = ReadCall { grant, read: Read::Event { id: event_id.to_owned() }, batch: None };
-        match self.node.base.read(call).await {
-            Ok(Ok(Answer::Event(Some(Found::Event(event))))) => Ok(*event),
-            Ok(Ok(_)) => Err(ApiError::unknown_resource("event", event_id)),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(ApiError::busy()),
+        match context.read(grant, Read::Event { id: event_id.to_owned() }).await? {
+            Answer::Event(Some(Found::Event(event))) => Ok(*event),
+            _ => Err(ApiError::unknown_resource("event", event_id)),
         }
     }
 

@@ -62,7 +62,7 @@ impl Shard {
         let segments = self.node.segments.for_key(key, from_ns, to_ns);
         let plan = ReadPlan::new(view, segments, from_ns, to_ns);
         let columns = self.in_schema_order(&holder, plan.columns());
-        let mut reading = Reading { plan: Some(plan), columns, first: None };
+        let mut reading = Reading { source: Some((plan, RealDisk::new())), columns, first: None };
         reading.first = self.next_page(&mut reading).await?;
         Ok(Some(reading))
     }
@@ -80,16 +80,16 @@ impl Shard {
     }
 
     async fn next_page(&self, reading: &mut Reading) -> ApiResult<Option<Page>> {
-        let Some(mut plan) = reading.plan.take() else { return Ok(None) };
+        let Some((mut plan, mut disk)) = reading.source.take() else { return Ok(None) };
         let job = move || {
-            let page = plan.next_page(&mut RealDisk::new(), PAGE_ROWS);
-            (plan, page)
+            let page = plan.next_page(&mut disk, PAGE_ROWS);
+            (plan, disk, page)
         };
-        let (plan, page) = self.node.pool.run(Lane::File, job).await.map_err(|_| ApiError::busy())?;
+        let (plan, disk, page) = self.node.pool.run(Lane::File, job).await.map_err(|_| ApiError::busy())?;
         let page = page.map_err(ApiError::unexpected)?;
         // A short page is the last one.
         if page.as_ref().is_some_and(|page| page.rows() >= PAGE_ROWS) {
-            reading.plan = Some(plan);
+            reading.source = Some((plan, disk));
         }
         Ok(page)
     }
@@ -98,7 +98,7 @@ impl Shard {
         let Some(first) = reading.first.take() else {
             return reply::success(200, echo, no_points(), self.node.serial());
         };
-        if reading.plan.is_none() {
+        if reading.source.is_none() {
             // The whole answer is known: columns whose values were all overwritten or lie elsewhere are not in it.
             reading.columns.retain(|name| has_value(&first, name));
         }
@@ -109,7 +109,7 @@ impl Shard {
         out.extend_from_slice(Value::from(fields).to_string().as_bytes());
         out.extend_from_slice(b",\"points\":[");
         first.write_json_rows(&reading.columns, &mut out);
-        if reading.plan.is_none() {
+        if reading.source.is_none() {
             out.extend_from_slice(&self.tail());
             return reply::text(200, echo, "application/json; charset=utf-8", out);
         }
@@ -153,7 +153,7 @@ impl Shard {
 
 struct Reading {
     /// `None` once the last page was read.
-    plan: Option<ReadPlan>,
+    source: Option<(ReadPlan, RealDisk)>,
     columns: Vec<Arc<str>>,
     first: Option<Page>,
 }
