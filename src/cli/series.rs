@@ -47,7 +47,7 @@ fn check(folder: &DataFolder, live: &FxHashSet<model::SeriesKey>, memory_bytes_m
     let mut faults = 0;
     let segments = catalog.snapshot();
     for segment in segments.iter() {
-        if let Err(error) = segment.verify(&mut disk) {
+        if let Err(error) = segment.verify(&|key| live.contains(&key), &mut disk) {
             println!("damaged   {error}");
             faults += 1;
         }

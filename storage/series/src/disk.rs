@@ -81,6 +81,10 @@ impl DiskError {
     pub fn is_no_space(&self) -> bool {
         matches!(self, DiskError::NoSpace { .. })
     }
+
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, DiskError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// One thread's disk. Not shared: each thread that reads or writes has its own.

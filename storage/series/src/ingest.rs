@@ -29,7 +29,7 @@ pub struct Ingest {
     settled_through: u64,
     active: Ring,
     frozen: Option<Arc<Frozen>>,
-    /// Deleted while in the frozen ring, which cannot change any more. Keys are never reused.
+    /// Deleted since the start: a post that was allowed just before may still come. Keys are never reused.
     forgotten: FxHashSet<SeriesKey>,
     poisoned: Option<Arc<str>>,
     points_total: u64,
@@ -57,6 +57,8 @@ pub enum IngestError {
     Poisoned { why: Arc<str> },
     #[error("the grant does not allow to write a series: check the permission of the holder event first")]
     NotWritable,
+    #[error("the series was deleted: answer as for an unknown event")]
+    Deleted,
     #[error("nothing to append: answer 200 without asking the log")]
     Empty,
     #[error(transparent)]
@@ -104,6 +106,9 @@ impl Ingest {
         let mut chunks = Vec::with_capacity(batch.len());
         for (grant, points) in batch {
             let key = grant.writable_series().ok_or(IngestError::NotWritable)?;
+            if self.forgotten.contains(&key) {
+                return Err(IngestError::Deleted);
+            }
             if points.is_empty() {
                 continue;
             }
@@ -182,7 +187,6 @@ impl Ingest {
     pub fn flushed(&mut self, through: u64) {
         if self.frozen.as_ref().is_some_and(|frozen| frozen.through() <= through) {
             self.frozen = None;
-            self.forgotten.clear();
         }
     }
 
@@ -201,13 +205,7 @@ impl Ingest {
     /// The series was deleted: gone for readers at once.
     pub fn forget(&mut self, key: SeriesKey) {
         self.active.forget(key);
-        if self.frozen.as_ref().is_some_and(|frozen| frozen.ring.series.contains_key(&key)) {
-            self.forgotten.insert(key);
-        }
-    }
-
-    pub fn is_forgotten(&self, key: SeriesKey) -> bool {
-        self.forgotten.contains(&key)
+        self.forgotten.insert(key);
     }
 
     pub fn bytes(&self) -> u64 {
