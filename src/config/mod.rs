@@ -7,6 +7,7 @@ mod docs;
 mod error;
 pub(crate) mod keys;
 mod lookup;
+pub(crate) mod retention;
 pub(crate) mod secrets;
 pub(crate) mod service;
 pub(crate) mod settings;

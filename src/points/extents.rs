@@ -68,7 +68,7 @@ impl Extents {
                 event_id: event_id.clone(),
                 duration,
                 modified: item.extent.written,
-                modified_by: item.extent.author.clone(),
+                modified_by: Some(item.extent.author.clone()),
             });
             false
         });
@@ -112,7 +112,8 @@ mod tests {
         extents.note(&entry(), "e1".into(), extent(1_000_000_000, "a2", 105.0));
         assert!(extents.take_due(112.0, false).is_empty());
         let due = extents.take_due(115.0, false);
-        let expected = SeriesExtent { event_id: "e1".into(), duration: 2.5, modified: 105.0, modified_by: "a2".into() };
+        let modified_by = Some("a2".into());
+        let expected = SeriesExtent { event_id: "e1".into(), duration: 2.5, modified: 105.0, modified_by };
         assert_eq!(due[0].1, vec![expected]);
         assert!(extents.take_due(1000.0, true).is_empty());
     }

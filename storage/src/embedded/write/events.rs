@@ -75,7 +75,9 @@ impl Desk {
             }
             event.duration = model::Duration::Seconds(extent.duration);
             event.modified = self.users.stamp(&self.connection, act.user_id, extent.modified.max(act.stamp))?;
-            event.modified_by.clone_from(&extent.modified_by);
+            if let Some(author) = &extent.modified_by {
+                event.modified_by.clone_from(author);
+            }
             event.integrity = self.settings.seals.event(|| event.to_json());
             self.store_event(act, row, &event)?;
         }
