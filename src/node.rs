@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::Metrics;
 use crate::points::Points;
+use crate::points::upkeep::Upkeep;
 use crate::space::{Spaces, UserSpace};
 use crate::trunk::UserCall;
 
@@ -36,6 +37,7 @@ pub struct Node {
     pub pool: Pool,
     pub catalogue: Arc<Catalogue>,
     pub segments: Arc<series::Catalog>,
+    pub upkeep: Upkeep,
     pub metrics: Metrics,
     pub audit_filter: AuditFilter,
     pub started: Instant,
@@ -66,6 +68,14 @@ impl Node {
         match (token, url.split_once("//")) {
             (Some(token), Some((scheme, rest))) => format!("{scheme}//{token}@{rest}"),
             _ => url,
+        }
+    }
+
+    /// Deleted series: their points leave the log and the segments soon. The shard that has them in its ring is told apart.
+    pub fn forget_series(&self, keys: &[SeriesKey]) {
+        if !keys.is_empty() {
+            self.segments.forget(keys);
+            self.upkeep.deleted();
         }
     }
 

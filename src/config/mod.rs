@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use docs::markdown;
 pub(crate) use error::{ConfigErrors, Origin};
+pub(crate) use retention::{RetentionRule, Then};
 pub(crate) use secrets::{Secret, Secrets, SecretsError};
 pub(crate) use show::{check, show};
 

@@ -46,7 +46,6 @@ enum TypePattern {
     Class(String),
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "retention, which asks, follows in this branch"))]
 impl RetentionRule {
     /// `stream_ids`: the streams of the series event and all streams above them.
     pub(crate) fn matches<S: AsRef<str>>(&self, kind: &str, stream_ids: &[S]) -> bool {

@@ -117,7 +117,6 @@ pub(crate) struct Storages {
 }
 
 #[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "merging and retention, which read the rest, follow in this branch"))]
 pub(crate) struct Series {
     /// Per shard.
     pub(crate) ring_bytes_max: u64,

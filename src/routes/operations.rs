@@ -67,6 +67,19 @@ fn write_segments(shard: &Shard, out: &mut String) {
     value(out, "coreward_segments", stats.segments);
     header(out, "coreward_segment_bytes", "gauge", "Bytes of all segment files.");
     value(out, "coreward_segment_bytes", stats.bytes);
+    header(
+        out,
+        "coreward_segments_due",
+        "gauge",
+        "Segments that hold points which must go: deleted, or past their retention.",
+    );
+    value(out, "coreward_segments_due", stats.due);
+    header(out, "coreward_segments_retired", "gauge", "Files that were replaced and that readers still hold.");
+    value(out, "coreward_segments_retired", stats.retired);
+    header(out, "coreward_merges_total", "counter", "Merges and rewritings of segments.");
+    value(out, "coreward_merges_total", stats.since_start.merges);
+    header(out, "coreward_merged_bytes_total", "counter", "Bytes that merges have written.");
+    value(out, "coreward_merged_bytes_total", stats.since_start.bytes_written);
     header(out, "coreward_uptime_seconds", "gauge", "Seconds since the start.");
     value(out, "coreward_uptime_seconds", shard.node.started.elapsed().as_secs());
 }

@@ -54,6 +54,24 @@ pub enum Op<'a> {
     },
 }
 
+impl<'a> Op<'a> {
+    /// What it is about.
+    pub fn path(&self) -> &'a Path {
+        match *self {
+            Op::Create { path }
+            | Op::Allocate { path, .. }
+            | Op::WriteAt { path, .. }
+            | Op::Sync { path }
+            | Op::SyncDir { path }
+            | Op::Rename { from: path, .. }
+            | Op::Remove { path }
+            | Op::List { path }
+            | Op::ReadAt { path, .. }
+            | Op::Length { path } => path,
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
     Done,

@@ -27,6 +27,8 @@ pub struct Ingest {
     durable_through: u64,
     /// The log has decided (durable or refused) up to here.
     settled_through: u64,
+    /// In segments up to here, so the log needs to hold nothing of it.
+    flushed_through: u64,
     active: Ring,
     frozen: Option<Arc<Frozen>>,
     /// Deleted since the start: a post that was allowed just before may still come. Keys are never reused.
@@ -88,6 +90,7 @@ impl Ingest {
             sequence_last: 0,
             durable_through: 0,
             settled_through: 0,
+            flushed_through: 0,
             active: Ring::default(),
             frozen: None,
             forgotten: FxHashSet::default(),
@@ -168,9 +171,10 @@ impl Ingest {
         self.frozen.is_none() && self.active.bytes >= self.limits.flush_bytes
     }
 
-    /// Closes the active ring. `false` when there is nothing in it, or a frozen one is still being flushed.
+    /// Closes the active ring. `false` when nothing came since the last flush, or a frozen one is still being flushed. A ring
+    /// that was emptied by deletions is closed, too: the log still has the deleted points.
     pub fn freeze(&mut self) -> bool {
-        if self.frozen.is_some() || self.active.is_empty() {
+        if self.frozen.is_some() || self.flushed_through == self.sequence_last {
             return false;
         }
         let ring = std::mem::take(&mut self.active);
@@ -187,6 +191,7 @@ impl Ingest {
     pub fn flushed(&mut self, through: u64) {
         if self.frozen.as_ref().is_some_and(|frozen| frozen.through() <= through) {
             self.frozen = None;
+            self.flushed_through = through;
         }
     }
 

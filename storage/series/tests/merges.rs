@@ -114,6 +114,21 @@ fn a_deleted_series_is_nowhere_on_the_disk_after_the_erasure() {
 }
 
 #[test]
+fn a_series_deleted_from_the_ring_leaves_the_log_with_the_next_flush() {
+    let marker = 1.234_567_891_234e-77;
+    let disk = MemoryDisk::new(1);
+    let mut node = start(&disk, 1).unwrap();
+    assert_eq!(node.post(vec![(key(0), numbers(&[(1, marker)]))]), Outcome::Acknowledged);
+    node.ingest.forget(key(0));
+    node.catalog.forget(&[key(0)]);
+    assert!(contains(&disk, marker));
+    node.flush().unwrap();
+    assert!(!contains(&disk, marker));
+    assert_eq!(node.catalog.stats().segments, 0);
+    assert!(!node.ingest.freeze(), "nothing came since");
+}
+
+#[test]
 fn a_start_resumes_the_erasure_of_series_without_a_holder() {
     let disk = MemoryDisk::new(1);
     let mut node = start(&disk, 1).unwrap();

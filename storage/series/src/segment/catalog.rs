@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 /// A segment is rewritten for its void rows once they are this part of its bytes: they are invisible at once, and a rule
 /// that moves on every day would else rewrite the same file every day.
 const VOID_SHARE_MIN: u64 = 4;
+/// Smaller segments count as not merged yet.
+const SMALL_BYTES: u64 = 8 << 20;
 
 pub struct Catalog {
     dir: PathBuf,
@@ -217,6 +219,13 @@ impl Catalog {
         }
     }
 
+    /// The most small segments that any slot has: how far merges lag behind.
+    pub fn unmerged(&self) -> usize {
+        let live = self.snapshot();
+        let slots = live.chunk_by(|a, b| slot_of(a) == slot_of(b));
+        slots.map(|slot| slot.iter().filter(|segment| segment.bytes() < SMALL_BYTES).count()).max().unwrap_or(0)
+    }
+
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -322,10 +331,13 @@ impl State {
         let (first, last) = (inputs.first()?.name(), inputs.last()?.name());
         let dead = inputs.iter().flat_map(|input| input.keys()).filter(|key| self.dead.contains(key)).collect();
         let newer = segments.get(window.end..).unwrap_or_default();
+        // A file that nothing took the place of comes back with a crash until it is removed.
+        let retired = self.retired.iter().filter(|one| slot_of(one) == first.slot && one.name() < first);
+        let older = segments.iter().take(window.start).chain(retired).map(Arc::clone).collect();
         Some(MergePlan {
             dead,
             newer_trims: newer.iter().flat_map(|segment| segment.trims().iter().copied()).collect(),
-            older: segments.get(..window.start).unwrap_or_default().to_vec(),
+            older,
             name: SegmentName { slot: first.slot, first: first.first, last: last.last, version: self.next_number() },
             inputs,
         })

@@ -164,8 +164,10 @@ impl Reduced {
     fn take(&mut self) -> Vec<Column> {
         let done = std::mem::take(&mut self.done);
         let mut columns = Vec::new();
-        let figures: [(&str, fn(&Summary) -> f64); 4] =
-            [("", |s| s.mean), (BESIDE[0], |s| s.min), (BESIDE[1], |s| s.max), (BESIDE[2], |s| s.count)];
+        type Figure = fn(&Summary) -> f64;
+        let [min, max, count] = BESIDE;
+        let figures: [(&str, Figure); 4] =
+            [("", |one| one.mean), (min, |one| one.min), (max, |one| one.max), (count, |one| one.count)];
         for (suffix, figure) in figures {
             let values = done.iter().map(|cell| match cell {
                 Some(Cell::Number(summary)) => Some(figure(summary)),
