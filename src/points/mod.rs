@@ -4,6 +4,7 @@
 mod add;
 mod extents;
 mod get;
+mod window;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
