@@ -20,6 +20,7 @@ use shards::log_writer::Log;
 use wire::flatjson;
 
 use self::extents::Extents;
+pub use self::extents::resume as resume_extents;
 use crate::edge::Auth;
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;

@@ -1,6 +1,7 @@
 //! Cycles of load, outage, restart and comparison (D1 and D2 of the targets): no acknowledged point or event is lost, none
 //! is invented. `crash` kills the process; `power` cuts the file system under it.
 
+mod holders;
 mod ledger;
 mod load;
 mod power;
@@ -45,6 +46,7 @@ trait Outage {
 
 /// `cargo ci crash`.
 pub(crate) fn crash(plan: &Plan, report: &mut Report) -> Result<()> {
+    holders::run(plan, report)?;
     let mut workspace = Workspace::new("crash-")?;
     let mut outage = KillNine { folder: workspace.path().join("server") };
     let is_clean = run("crash", plan, &mut outage, report)?;
