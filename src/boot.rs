@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use model::SeriesKey;
@@ -71,6 +71,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         started,
         is_ready: AtomicBool::new(false),
         is_series_read_only: AtomicBool::new(false),
+        shards_without_space: AtomicUsize::new(0),
         config,
     });
     let swept = registration::sweep(&node)?;

@@ -99,12 +99,14 @@ impl Shard {
                     LogEvent::Durable(durable) => {
                         ingest.durable(durable);
                         if self.points.is_out_of_space.replace(false) {
+                            self.node.shards_without_space.fetch_sub(1, Ordering::AcqRel);
                             tracing::warn!("there is space for the series log again");
                         }
                     }
                     LogEvent::NoSpace { refused, why } => {
                         // Said once, not for each post that is refused.
                         if !self.points.is_out_of_space.replace(true) {
+                            self.node.shards_without_space.fetch_add(1, Ordering::AcqRel);
                             tracing::error!(%why, "no space for the series log: points are refused until there is some");
                         }
                         ingest.refused(refused);
