@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use model::SeriesKey;
@@ -29,7 +29,7 @@ use crate::data_folder::DataFolder;
 use crate::metrics::Metrics;
 use crate::node::{Message, Node, Shard};
 use crate::platform::registration;
-use crate::points::{Points, upkeep};
+use crate::points::{Points, resume_extents, upkeep};
 
 /// Requests in flight get this long to finish at a stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -73,6 +73,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         started,
         is_ready: AtomicBool::new(false),
         is_series_read_only: AtomicBool::new(false),
+        shards_without_space: AtomicUsize::new(0),
         config,
     });
     let swept = registration::sweep(&node)?;
@@ -163,6 +164,9 @@ fn replay(node: &Node, log_dir: &std::path::Path, disk: &mut RealDisk) -> Result
             dropped = report.points_dropped,
             "the series log was replayed"
         );
+    }
+    if let Err(error) = resume_extents(node.base.as_ref(), &report.extents) {
+        tracing::warn!(%error, "the duration of some series events stays behind their points until the next post to them");
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use model::types::Catalogue;
@@ -45,6 +45,18 @@ pub struct Node {
     pub is_ready: AtomicBool,
     /// A log failed: no points are accepted until the restart.
     pub is_series_read_only: AtomicBool,
+    /// Shards whose log has no space: they refuse points until there is some.
+    pub shards_without_space: AtomicUsize,
+}
+
+/// What the node can do for series now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeriesState {
+    Open,
+    /// Reads go on, posts are refused; it ends by itself.
+    NoSpace,
+    /// Reads go on, posts are refused; it ends with a restart.
+    ReadOnly,
 }
 
 impl Node {
@@ -76,6 +88,16 @@ impl Node {
         if !keys.is_empty() {
             self.segments.forget(keys);
             self.upkeep.deleted();
+        }
+    }
+
+    pub fn series_state(&self) -> SeriesState {
+        if self.is_series_read_only.load(Ordering::Acquire) {
+            SeriesState::ReadOnly
+        } else if self.shards_without_space.load(Ordering::Acquire) > 0 {
+            SeriesState::NoSpace
+        } else {
+            SeriesState::Open
         }
     }
 

@@ -7,6 +7,7 @@ mod extents;
 mod get;
 pub mod retention;
 pub mod upkeep;
+mod window;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use shards::log_writer::Log;
 use wire::flatjson;
 
 use self::extents::Extents;
+pub use self::extents::resume as resume_extents;
 use crate::edge::Auth;
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
@@ -116,12 +118,14 @@ impl Shard {
                     LogEvent::Durable(durable) => {
                         ingest.durable(durable);
                         if self.points.is_out_of_space.replace(false) {
+                            self.node.shards_without_space.fetch_sub(1, Ordering::AcqRel);
                             tracing::warn!("there is space for the series log again");
                         }
                     }
                     LogEvent::NoSpace { refused, why } => {
                         // Said once, not for each post that is refused.
                         if !self.points.is_out_of_space.replace(true) {
+                            self.node.shards_without_space.fetch_add(1, Ordering::AcqRel);
                             tracing::error!(%why, "no space for the series log: points are refused until there is some");
                         }
                         ingest.refused(refused);

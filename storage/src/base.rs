@@ -188,6 +188,17 @@ pub struct SeriesExtent {
     pub modified_by: Option<String>,
 }
 
+impl SeriesExtent {
+    /// Points inside the known range leave the event as it is, `modified` too (Pryv: spec 08, section 7).
+    pub fn exceeds(&self, known: &Duration) -> bool {
+        match known {
+            Duration::Seconds(length) => self.duration > *length,
+            Duration::Instant => self.duration > 0.0,
+            Duration::Running => true,
+        }
+    }
+}
+
 /// A series and its holder event, for those who look at all series of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesHolder {

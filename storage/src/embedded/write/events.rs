@@ -64,13 +64,7 @@ impl Desk {
     pub(super) fn extend_series(&mut self, act: &Act<'_>, holders: &[SeriesExtent]) -> Result<Written, StoreError> {
         for extent in holders {
             let Some((row, mut event)) = self.find_event(act, &extent.event_id)? else { continue };
-            let is_longer = match event.duration {
-                model::Duration::Seconds(length) => extent.duration > length,
-                model::Duration::Instant => extent.duration > 0.0,
-                model::Duration::Running => true,
-            };
-            // Points inside the known range leave the event as it is, `modified` too (Pryv: spec 08, section 7).
-            if !is_longer {
+            if !extent.exceeds(&event.duration) {
                 continue;
             }
             event.duration = model::Duration::Seconds(extent.duration);
