@@ -29,7 +29,8 @@ use crate::data_folder::DataFolder;
 use crate::metrics::Metrics;
 use crate::node::{Message, Node, Shard};
 use crate::platform::registration;
-use crate::points::{Points, resume_extents, upkeep};
+use crate::points::{Points, resume_extents};
+use crate::upkeep;
 
 /// Requests in flight get this long to finish at a stop.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -20,9 +20,9 @@ use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::Metrics;
 use crate::points::Points;
-use crate::points::upkeep::Upkeep;
 use crate::space::{Spaces, UserSpace};
 use crate::trunk::UserCall;
+use crate::upkeep::Upkeep;
 
 /// Memory for the spaces of users, over all shards; the least recently used go first.
 const SPACES_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -14,7 +14,7 @@ use crate::boot::{self, BootError};
 use crate::cli::UsageError;
 use crate::config::{Args, RetentionRule};
 use crate::data_folder::DataFolder;
-use crate::points::retention::{Asked, Reduced};
+use crate::upkeep::retention::{Asked, Reduced};
 
 pub fn run(words: &[String], args: &Args) -> Result<(), BootError> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

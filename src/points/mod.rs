@@ -1,12 +1,9 @@
 //! Flow 2 on a shard: its ring, its log, and what follows a write. `add` takes points in, `get` gives them out,
-//! `extents` tells holder events how long their series have become; `upkeep` and `retention` look after the segments,
-//! beside the shards.
+//! `extents` tells holder events how long their series have become.
 
 mod add;
 mod extents;
 mod get;
-pub mod retention;
-pub mod upkeep;
 mod window;
 
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,4 @@
-//! The thread that keeps the segments in order, beside the shards: merges neighbours, writes segments anew without what was
+//! Beside the shards, the thread that keeps the segments in order, beside the shards: merges neighbours, writes segments anew without what was
 //! deleted, applies retention, removes files that were replaced. Only one, so that it never takes more than one core.
 //!
 //! ```text
@@ -8,6 +8,8 @@
 //! every series.retentionEveryS -> retention
 //! ```
 
+pub mod retention;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +18,6 @@ use std::time::{Duration, Instant};
 use series::{Disk, DiskError, MergeReport, Op, Output, RealDisk, SegmentError};
 
 use crate::node::Node;
-use crate::points::retention;
 
 /// A failed merge or erasure is tried again after this long; files that readers hold are looked at this often.
 const RETRY: Duration = Duration::from_secs(5);
