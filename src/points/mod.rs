@@ -5,6 +5,7 @@
 mod add;
 mod extents;
 mod get;
+pub mod resume;
 pub mod retention;
 pub mod upkeep;
 mod window;
@@ -23,7 +24,6 @@ use shards::log_writer::Log;
 use wire::flatjson;
 
 use self::extents::Extents;
-pub use self::extents::resume as resume_extents;
 use crate::edge::Auth;
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
