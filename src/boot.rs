@@ -29,7 +29,7 @@ use crate::data_folder::DataFolder;
 use crate::metrics::Metrics;
 use crate::node::{Message, Node, Shard};
 use crate::platform::registration;
-use crate::points::{Points, resume_extents};
+use crate::points::{Points, resume};
 use crate::upkeep;
 
 /// Requests in flight get this long to finish at a stop.
@@ -166,7 +166,7 @@ fn replay(node: &Node, log_dir: &std::path::Path, disk: &mut RealDisk) -> Result
             "the series log was replayed"
         );
     }
-    if let Err(error) = resume_extents(node.base.as_ref(), &report.extents) {
+    if let Err(error) = resume::extents(node.base.as_ref(), &report.extents) {
         tracing::warn!(%error, "the duration of some series events stays behind their points until the next post to them");
     }
     Ok(())

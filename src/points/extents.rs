@@ -2,13 +2,12 @@
 //! write (spec 08, section 7). Seconds, not the reference's nanoseconds; the access id, not its token.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use model::{Grant, Right, SeriesKey, ServerTask, SlotId, UserEntry, UserId};
+use model::{Grant, Right, ServerTask, SlotId, UserEntry, UserId};
 use rustc_hash::FxHashMap;
 use storage::StoreError;
-use storage::base::{BaseStore, SeriesExtent, Write, WriteCall};
+use storage::base::{SeriesExtent, Write, WriteCall};
 
 use crate::node::Shard;
 use crate::reply::now;
@@ -19,9 +18,6 @@ const COOLDOWN_S: f64 = 10.0;
 const STALE_S: f64 = 300.0;
 /// Events that may wait on a shard; beyond it the oldest are applied at the next look, whatever their time.
 const WAITING_MAX: usize = 100_000;
-
-/// Users whose events are updated in one commit at a start.
-const RESUMED_AT_ONCE: usize = 256;
 
 pub struct Extent {
     pub last_ns: i64,
@@ -92,60 +88,18 @@ impl Shard {
     }
 }
 
-/// At a start, before anybody is served: the updates that the last process had no time to apply, from the largest times
-/// that the replayed log knew. It does not know the authors, so `modifiedBy` stays.
-pub fn resume(base: &dyn BaseStore, last_ns: &BTreeMap<SeriesKey, i64>) -> Result<(), StoreError> {
-    let slots: BTreeSet<SlotId> = last_ns.keys().map(|key| key.slot()).collect();
-    for slot in slots {
-        let behind: Vec<_> = holders_behind(base, slot, last_ns)?.into_iter().collect();
-        for group in behind.chunks(RESUMED_AT_ONCE) {
-            let extend = |(user, holders): &(UserId, Vec<_>)| base.write(extend(user.clone(), slot, holders.clone()));
-            let replies: Vec<_> = group.iter().map(extend).collect();
-            for reply in replies {
-                let stopped = || StoreError::Unavailable("the storage engine has stopped".into());
-                reply.blocking_recv().map_err(|_| stopped())??;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The holder events that are shorter than their points, by user.
-fn holders_behind(
-    base: &dyn BaseStore,
-    slot: SlotId,
-    last_ns: &BTreeMap<SeriesKey, i64>,
-) -> Result<FxHashMap<UserId, Vec<SeriesExtent>>, StoreError> {
-    let mut behind: FxHashMap<UserId, Vec<SeriesExtent>> = FxHashMap::default();
-    for holder in base.series_holders(slot)? {
-        let Some(last_ns) = last_ns.get(&holder.key) else { continue };
-        let duration = seconds(*last_ns);
-        let extent = SeriesExtent { event_id: holder.event_id, duration, modified: now(), modified_by: None };
-        if extent.exceeds(&holder.duration) {
-            behind.entry(holder.user).or_default().push(extent);
-        }
-    }
-    Ok(behind)
-}
-
-fn extend(user: UserId, slot: SlotId, holders: Vec<SeriesExtent>) -> WriteCall {
+pub(super) fn extend(user: UserId, slot: SlotId, holders: Vec<SeriesExtent>) -> WriteCall {
     let grant = Grant::server_itself(ServerTask::Bookkeeping, user, slot, Right::Write);
     WriteCall { grant, write: Write::ExtendSeries { holders }, audit: None, batch: None, now: now() }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a duration keeps a double's 15 digits")]
-fn seconds(ns: i64) -> f64 {
+pub(super) fn seconds(ns: i64) -> f64 {
     ns as f64 / 1e9
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use model::{Duration, Event, NewAccount, PasswordHash};
-    use storage::base::{Answer, Found, Read, ReadCall, Written};
-    use storage::embedded::{EmbeddedConfig, EmbeddedStore, ThreadLane};
-
     use super::*;
 
     fn extent(last_ns: i64, author: &str, written: f64) -> Extent {
@@ -176,73 +130,5 @@ mod tests {
             extents.note(&entry(), "e1".into(), extent(1, "a", f64::from(second)));
         }
         assert_eq!(extents.take_due(300.0, false).len(), 1);
-    }
-
-    #[test]
-    fn a_start_gives_holders_the_length_of_their_replayed_points_and_leaves_their_author() {
-        let home = Home::open();
-        let (short, long) = (home.create_series("u1", "a"), home.create_series("u1", "b"));
-        let other = home.create_series("u2", "a");
-        let before = home.event("u1", "b");
-        let last_ns = BTreeMap::from([(short, 2_500_000_000), (long, 0), (other, 1_000_000_000)]);
-        resume(home.store.as_ref(), &last_ns).unwrap();
-        let resumed = home.event("u1", "a");
-        assert_eq!(resumed.duration, Duration::Seconds(2.5));
-        assert!(resumed.modified > resumed.created && resumed.modified_by == resumed.created_by);
-        assert_eq!(home.event("u2", "a").duration, Duration::Seconds(1.0));
-        assert_eq!(home.event("u1", "b"), before);
-        let shorter = BTreeMap::from([(short, 1_000_000_000), (SeriesKey::from_u64(99), 7)]);
-        resume(home.store.as_ref(), &shorter).unwrap();
-        assert_eq!(home.event("u1", "a"), resumed);
-    }
-
-    /// A store with the users `u1` and `u2`.
-    struct Home {
-        store: Arc<EmbeddedStore>,
-        _dir: tempfile::TempDir,
-    }
-
-    impl Home {
-        fn open() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let mut config = EmbeddedConfig::new(dir.path());
-            config.slots = 1;
-            let store = EmbeddedStore::open(config, ThreadLane::start(1, 16).unwrap()).unwrap();
-            let home = Self { store, _dir: dir };
-            for user in ["u1", "u2"] {
-                let account = NewAccount {
-                    username: user.into(),
-                    password: PasswordHash("hash".into()),
-                    fields: serde_json::Map::new(),
-                    session: None,
-                };
-                home.write(user, Write::CreateAccount(Box::new(account)));
-            }
-            home
-        }
-
-        fn write(&self, user: &str, write: Write) -> Written {
-            let grant = Grant::server_itself(ServerTask::Operator, UserId::new(user), SlotId(0), Right::Write);
-            let call = WriteCall { grant, write, audit: None, batch: None, now: 1.0 };
-            self.store.write(call).blocking_recv().unwrap().unwrap()
-        }
-
-        fn create_series(&self, user: &str, id: &str) -> SeriesKey {
-            let kind = "series:mass/kg".into();
-            let event = Event { id: id.into(), stream_ids: vec!["s".into()], kind, ..Event::default() };
-            match self.write(user, Write::CreateEvent { event: Box::new(event) }) {
-                Written::Event(event) => event.series_key.unwrap(),
-                other => panic!("{other:?}"),
-            }
-        }
-
-        fn event(&self, user: &str, id: &str) -> Event {
-            let grant = Grant::server_itself(ServerTask::Operator, UserId::new(user), SlotId(0), Right::Read);
-            let read = Read::Event { id: id.into() };
-            match self.store.read(ReadCall { grant, read, batch: None }).blocking_recv().unwrap().unwrap() {
-                Answer::Event(Some(Found::Event(event))) => *event,
-                other => panic!("{other:?}"),
-            }
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! Flow 2 on a shard: its ring, its log, and what follows a write. `add` takes points in, `get` gives them out,
-//! `extents` tells holder events how long their series have become.
+//! `extents` tells holder events how long their series have become, `resume` makes up at a start for what a crash cut off.
 
 mod add;
 mod extents;
 mod get;
+pub mod resume;
 mod window;
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +21,6 @@ use shards::log_writer::Log;
 use wire::flatjson;
 
 use self::extents::Extents;
-pub use self::extents::resume as resume_extents;
 use crate::edge::Auth;
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
