@@ -2,6 +2,7 @@
 //! files does not depend on the number of series. [`format`] draws the file, [`build`] writes it, [`read`] reads it,
 //! [`catalog`] knows which ones are alive.
 
+pub mod block;
 pub mod build;
 pub mod catalog;
 pub mod format;
