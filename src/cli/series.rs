@@ -14,6 +14,7 @@ use crate::boot::{self, BootError};
 use crate::cli::UsageError;
 use crate::config::{Args, RetentionRule};
 use crate::data_folder::DataFolder;
+use crate::points::resume;
 use crate::upkeep::retention::{Asked, Reduced};
 
 pub fn run(words: &[String], args: &Args) -> Result<(), BootError> {
@@ -33,7 +34,7 @@ pub fn run(words: &[String], args: &Args) -> Result<(), BootError> {
     let (base, pool) = boot::open_slots(&config)?;
     let live = boot::live_series(base.as_ref())?;
     let is_whole = match work {
-        Work::Salvage => salvage(&folder, &live, config.series.ring_bytes_max),
+        Work::Salvage => salvage(&folder, base.as_ref(), &live, config.series.ring_bytes_max),
         Work::Check => check(&folder, &live, config.series.ring_bytes_max),
         Work::Retention => preview_retention(&folder, base.as_ref(), &config.series.retention).map(|()| true),
     };
@@ -91,12 +92,18 @@ fn check(folder: &DataFolder, live: &FxHashSet<model::SeriesKey>, memory_bytes_m
 }
 
 /// The replay of a start, stepping over what cannot be read.
-fn salvage(folder: &DataFolder, live: &FxHashSet<model::SeriesKey>, memory_bytes_max: u64) -> Result<bool, BootError> {
+fn salvage(
+    folder: &DataFolder,
+    base: &dyn BaseStore,
+    live: &FxHashSet<model::SeriesKey>,
+    memory_bytes_max: u64,
+) -> Result<bool, BootError> {
     let mut disk = RealDisk::new();
     let catalog = Catalog::open(&folder.join("series"), &mut disk)?;
     let options = RecoveryOptions { memory_bytes_max, salvage: true };
     let log_dir = folder.join("log");
     let report = series::recover(&mut disk, &log_dir, &catalog, &|key| live.contains(&key), options)?;
+    resume::extents(base, &report.extents)?;
     print_log(&report);
     println!("kept      {} points in {} new segments; the log is empty now", report.points, report.segments);
     Ok(true)

@@ -30,7 +30,6 @@ const ON_A_SHARD: &[&str] = &[
 const BESIDE_THE_SHARDS: &[&str] = &[
     // The start, before there are shards.
     "src/points/resume",
-    // The thread `coreward-merge`.
 ];
 
 /// The checks and the load generator are programs of their own.

@@ -40,8 +40,16 @@ fn segment_files(disk: &MemoryDisk) -> Vec<String> {
     disk.paths().iter().filter(|path| path.starts_with(SERIES)).map(|path| path.display().to_string()).collect()
 }
 
-fn contains(disk: &MemoryDisk, marker: f64) -> bool {
-    let marker = marker.to_le_bytes();
+/// A row with a text that is found wherever it is kept.
+fn marked(time_ns: i64, marker: &str) -> Points {
+    let mut points = numbers(&[(time_ns, 1.5)]);
+    let cells = Cells::Text { dictionary: vec![marker.into()], codes: vec![0] };
+    points.columns.push(Column { name: "marker".into(), cells, present: None });
+    points
+}
+
+fn contains(disk: &MemoryDisk, marker: &str) -> bool {
+    let marker = marker.as_bytes();
     disk.paths().iter().any(|path| disk.content(path).unwrap().windows(marker.len()).any(|window| window == marker))
 }
 
@@ -90,11 +98,11 @@ fn a_reader_that_began_before_a_merge_reads_on_and_its_files_stay_until_it_is_do
 
 #[test]
 fn a_deleted_series_is_nowhere_on_the_disk_after_the_erasure() {
-    let (marker, kept) = (1.234_567_891_234e-77, 7.654_321_987_6e-55);
+    let (marker, kept) = ("the planted marker", "what stays");
     let disk = MemoryDisk::new(1);
     let mut node = start(&disk, 1).unwrap();
     for flush in 0..6 {
-        let post = vec![(key(0), numbers(&[(flush, marker)])), (key(3), numbers(&[(flush, kept)]))];
+        let post = vec![(key(0), marked(flush, marker)), (key(3), marked(flush, kept))];
         assert_eq!(node.post(post), Outcome::Acknowledged);
         if flush < 4 {
             node.flush().unwrap();
@@ -115,10 +123,10 @@ fn a_deleted_series_is_nowhere_on_the_disk_after_the_erasure() {
 
 #[test]
 fn a_series_deleted_from_the_ring_leaves_the_log_with_the_next_flush() {
-    let marker = 1.234_567_891_234e-77;
+    let marker = "the planted marker";
     let disk = MemoryDisk::new(1);
     let mut node = start(&disk, 1).unwrap();
-    assert_eq!(node.post(vec![(key(0), numbers(&[(1, marker)]))]), Outcome::Acknowledged);
+    assert_eq!(node.post(vec![(key(0), marked(1, marker))]), Outcome::Acknowledged);
     node.ingest.forget(key(0));
     node.catalog.forget(&[key(0)]);
     assert!(contains(&disk, marker));
