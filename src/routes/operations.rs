@@ -1,5 +1,7 @@
 //! For operators: `/health`, `/ready`, `/metrics`, and `/system/status` on the HFS port.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use shards::Response;
 
@@ -78,8 +80,18 @@ fn metrics(shard: &Shard, incoming: &Incoming) -> Response {
     let mut out = String::new();
     shard.node.metrics.write(&mut out);
     write_shards(shard, &mut out);
+    write_refusals(shard, &mut out);
     write_segments(shard, &mut out);
     reply::text(200, incoming.echo.clone(), "text/plain; version=0.0.4; charset=utf-8", out)
+}
+
+/// What of the node takes no points.
+fn write_refusals(shard: &Shard, out: &mut String) {
+    let is_read_only = shard.node.series_state() == SeriesState::ReadOnly;
+    header(out, "coreward_series_read_only", "gauge", "1 after a series log failed, until the restart.");
+    value(out, "coreward_series_read_only", u8::from(is_read_only));
+    header(out, "coreward_series_without_space", "gauge", "Shards that refuse points because the disk is full.");
+    value(out, "coreward_series_without_space", shard.node.shards_without_space.load(Ordering::Acquire));
 }
 
 fn write_segments(shard: &Shard, out: &mut String) {
