@@ -113,7 +113,7 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 }
 
 /// `act` for each of 0..`count` on a few connections; the results in order.
-fn in_parallel<T: Send>(
+pub(crate) fn in_parallel<T: Send>(
     address: SocketAddr,
     count: usize,
     act: impl Fn(&mut Client, usize) -> Result<T> + Sync,

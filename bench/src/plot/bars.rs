@@ -44,7 +44,7 @@ fn draw(canvas: &mut Canvas, panel: &BarPanel, left: f64, top: f64) -> f64 {
     canvas.text((left, top + 18.0), Anchor::Start, INK, &panel.title);
     if has_goal {
         let at = left + PLOT_WIDTH;
-        canvas.line((at - 78.0, top + 8.0), (at - 78.0, top + 22.0), COLORS[1], "4 2");
+        canvas.rect((at - 64.0, top + 8.0), (2.0, 14.0), COLORS[1]);
         canvas.text((at, top + 18.0), Anchor::End, FAINT, "first goal");
     }
     let largest = panel.bars.iter().flat_map(|bar| [Some(bar.value), bar.goal]).flatten();
@@ -54,7 +54,7 @@ fn draw(canvas: &mut Canvas, panel: &BarPanel, left: f64, top: f64) -> f64 {
     let bottom = first + panel.bars.len() as f64 * (BAR_HEIGHT + BAR_GAP);
     for tick in &ticks {
         let x = left + tick * scale;
-        canvas.line((x, first), (x, bottom), GRID, "");
+        canvas.line((x, first), (x, bottom), GRID);
         canvas.text((x, bottom + 15.0), Anchor::Middle, FAINT, &short(*tick));
     }
     for (number, bar) in panel.bars.iter().enumerate() {
@@ -65,7 +65,7 @@ fn draw(canvas: &mut Canvas, panel: &BarPanel, left: f64, top: f64) -> f64 {
         canvas.text((left + width + 5.0, y + 12.0), Anchor::Start, INK, &short(bar.value));
         if let Some(goal) = bar.goal {
             let x = left + goal * scale;
-            canvas.line((x, y - 2.0), (x, y + BAR_HEIGHT + 2.0), COLORS[1], "4 2");
+            canvas.rect((x - 1.0, y - 2.0), (2.0, BAR_HEIGHT + 4.0), COLORS[1]);
         }
     }
     bottom + AXIS_HEIGHT

@@ -46,7 +46,7 @@ fn draw(canvas: &mut Canvas, panel: &LinePanel, end_s: f64, top: f64) {
     let place = |(s, value): (f64, f64)| (LEFT + s / end_s * PLOT_WIDTH, top + PLOT_HEIGHT * (1.0 - value / max));
     for tick in &ticks {
         let (x, y) = place((0.0, *tick));
-        canvas.line((x, y), (x + PLOT_WIDTH, y), GRID, "");
+        canvas.line((x, y), (x + PLOT_WIDTH, y), GRID);
         canvas.text((x - 6.0, y + 4.0), Anchor::End, FAINT, &short(*tick));
     }
     let mut x = LEFT;
@@ -64,7 +64,7 @@ fn time_axis(canvas: &mut Canvas, end_s: f64, top: f64) {
     let (unit, seconds) = if end_s >= MINUTES_FROM_S { ("minutes", 60.0) } else { ("seconds", 1.0) };
     for tick in ticks(end_s / seconds).into_iter().filter(|tick| tick * seconds <= end_s * 1.001) {
         let x = LEFT + tick * seconds / end_s * PLOT_WIDTH;
-        canvas.line((x, top), (x, top + 4.0), FAINT, "");
+        canvas.line((x, top), (x, top + 4.0), FAINT);
         canvas.text((x, top + 17.0), Anchor::Middle, FAINT, &short(tick));
     }
     canvas.text((LEFT + PLOT_WIDTH / 2.0, top + 33.0), Anchor::Middle, FAINT, unit);

@@ -197,7 +197,7 @@ load: {events: [10000]}
     #[test]
     fn every_scenario_of_the_folder_can_be_read_also_when_it_is_quick() {
         let all = all().unwrap();
-        assert!(all.len() >= 9, "{}", all.len());
+        assert!(all.len() >= 11, "{}", all.len());
         for scenario in all {
             assert!(!scenario.common.about.is_empty(), "{}", scenario.name);
             let text = read(&Path::new(FOLDER).join(&scenario.name).with_extension(ENDING)).unwrap();

@@ -1,15 +1,18 @@
 //! The kinds of scenarios. Each prepares a server, then alternates its variants round by round, so that a drift of the
 //! machine meets all of them alike.
 
+mod bytes;
 mod ecg;
 mod events_create;
 mod file;
 mod get;
 mod idle;
+mod recovery;
 mod series_read;
 mod series_write;
 mod soak;
 mod start;
+mod template;
 
 use std::path::Path;
 use std::time::Duration;
@@ -38,6 +41,8 @@ pub(crate) enum Kind {
     EventsCreate(events_create::Plan),
     Get(get::Plan),
     Idle(idle::Plan),
+    Bytes(bytes::Plan),
+    Recovery(recovery::Plan),
     Ecg(ecg::Plan),
     Soak(soak::Plan),
     Start,
@@ -68,6 +73,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Kind::EventsCreate(plan) => events_create::run(plan, &mut run),
         Kind::Get(plan) => get::run(plan, &mut run),
         Kind::Idle(plan) => idle::run(plan, &mut run),
+        Kind::Bytes(plan) => bytes::run(plan, &mut run),
+        Kind::Recovery(plan) => recovery::run(plan, &mut run),
         Kind::Ecg(plan) => ecg::run(plan, &mut run),
         Kind::Soak(plan) => soak::run(plan, &mut run),
         Kind::Start => start::run(&mut run),
@@ -165,4 +172,12 @@ impl Load for Fixed {
     fn items_per_request(&self) -> u64 {
         self.items_per_request
     }
+}
+
+/// The finishing steps of splitmix64: near numbers become far ones.
+fn mixed(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
 }

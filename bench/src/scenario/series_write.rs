@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::template::{FIRST_POST, Template};
 use super::{DATA, Place, Run, Variant};
 use crate::accounts::{self, Account, MASS, Series};
 use crate::client::{Client, head};
@@ -13,8 +14,6 @@ use crate::error::{BenchError, Result};
 use crate::server::Server;
 
 const MEMORY_DISK: &str = "/dev/shm";
-/// The first post of a series; a power of ten, since a JSON number has no leading zeros.
-const FIRST_POST: u64 = 1_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,7 +156,7 @@ impl Writer {
 
     /// The body for post numbers with this many digits.
     fn template(&mut self, digits: usize) -> &Template {
-        let at = self.template.iter().position(|known| known.post_digits == digits);
+        let at = self.template.iter().position(|known| known.post_digits() == digits);
         let at = at.unwrap_or_else(|| {
             self.template.push(Template::new(self.points, digits));
             self.template.len() - 1
@@ -170,7 +169,7 @@ impl Writer {
         let Some(target) = self.targets.first().filter(|target| self.is_whole && target.next_post > FIRST_POST) else {
             return Ok(());
         };
-        let from = (target.next_post - 1) * 10_u64.pow(index_digits_u32(self.points));
+        let from = Template::start_of(target.next_post - 1, self.points);
         let path = format!("{}?fromDeltaTime={from}", target.series.path);
         let answer = Client::connect(server.address())?.call("GET", &path, &target.series.token, None)?;
         let rows = answer.get("points").and_then(Value::as_array).map_or(0, Vec::len);
@@ -188,7 +187,7 @@ impl Load for Writer {
         let Some(target) = self.targets.get_mut(index) else { return };
         let post = target.next_post.to_string();
         target.next_post += 1;
-        let body_bytes = self.template(post.len()).body.len();
+        let body_bytes = self.template(post.len()).body_bytes();
         let Some(target) = self.targets.get_mut(index) else { return };
         if target.head_is_for_bytes != body_bytes {
             target.head = head("POST", &target.series.path, &target.series.token, body_bytes).into_bytes();
@@ -201,53 +200,6 @@ impl Load for Writer {
     fn items_per_request(&self) -> u64 {
         u64::try_from(self.points).unwrap_or(u64::MAX)
     }
-}
-
-/// A ready body; a post changes only its number, the leading digits of every time.
-struct Template {
-    body: Vec<u8>,
-    post_digits: usize,
-    times_at: Vec<usize>,
-}
-
-impl Template {
-    fn new(points: usize, post_digits: usize) -> Self {
-        let mut body = br#"{"format":"flatJSON","fields":["deltaTime","value"],"points":["#.to_vec();
-        let mut times_at = Vec::with_capacity(points);
-        let width = index_digits(points);
-        for index in 0..points {
-            if index > 0 {
-                body.push(b',');
-            }
-            times_at.push(body.len() + 1);
-            let noise = index * 7_919 % 500;
-            let (whole, hundredths) = (70 + noise / 100, noise % 100);
-            let row = format!("[{}{index:0width$},{whole}.{hundredths:02}]", "1".repeat(post_digits));
-            body.extend_from_slice(row.as_bytes());
-        }
-        body.extend_from_slice(b"]}");
-        Self { body, post_digits, times_at }
-    }
-
-    fn write(&self, post: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&self.body);
-        let Some(body) = out.get_mut(start..) else { return };
-        for at in &self.times_at {
-            if let Some(digits) = body.get_mut(*at..at + self.post_digits) {
-                digits.copy_from_slice(post);
-            }
-        }
-    }
-}
-
-/// Digits of the largest index within a post.
-fn index_digits(points: usize) -> usize {
-    points.saturating_sub(1).max(1).to_string().len()
-}
-
-fn index_digits_u32(points: usize) -> u32 {
-    u32::try_from(index_digits(points)).expect("a number has few digits")
 }
 
 #[cfg(test)]

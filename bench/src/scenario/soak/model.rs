@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 
+use crate::scenario::mixed;
+
 /// Positions between two points of a post.
 const STEP: u32 = 2;
 const TRACK_COLUMNS: [&str; 4] = ["latitude", "longitude", "altitude", "speed"];
@@ -135,14 +137,6 @@ impl Model {
         let seed = self.key ^ u64::from(number) << 40 ^ u64::from(position) << 8 ^ column;
         4_000 + u32::try_from(mixed(seed) % 1_000).unwrap_or_default()
     }
-}
-
-/// The finishing steps of splitmix64: near numbers become far ones.
-pub(super) fn mixed(mut value: u64) -> u64 {
-    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 #[cfg(test)]

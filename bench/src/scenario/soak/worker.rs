@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::model::{Model, Post, mixed};
+use super::model::{Model, Post};
 use super::{Plan, WRONG_SHOWN_MAX};
 use crate::accounts::{self, Account, Series};
 use crate::client::{Client, request};
 use crate::error::Result;
 use crate::sample::Counters;
+use crate::scenario::mixed;
 use crate::stats::Latencies;
 
 /// A request that goes out this much after it was due is counted as late.
