@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{DATA, Place, Run};
 use crate::accounts::{self, MASS, Series};
 use crate::client::{Client, head, request};
-use crate::drive::{self, Flow, Load, Pace, Window};
+use crate::drive::{self, Flow, Load, Measurement, Pace, Window};
 use crate::error::{BenchError, Result};
 use crate::process::allow_descriptors;
 use crate::sample::{Counters, Sampler, Watch};
@@ -33,7 +33,8 @@ const VERIFIED_MAX: usize = 200;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
-    users: usize,
+    /// Numbers of people, ascending; what is seen over time is kept of the last.
+    users: Vec<usize>,
     hz: usize,
     /// What one post holds, and how often everybody posts.
     post_seconds: u64,
@@ -45,12 +46,21 @@ pub(crate) struct Plan {
 }
 
 pub(super) fn run(plan: &Plan, run: &mut Run<'_>) -> Result<()> {
-    let connections = plan.users + plan.read_connections;
+    for &users in &plan.users {
+        if run.options.wants(&format!("{users} users")) {
+            measure(plan, run, users)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure(plan: &Plan, run: &mut Run<'_>, users: usize) -> Result<()> {
+    let connections = users + plan.read_connections;
     allow_descriptors(u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES))?;
     let place = Place::new(run)?;
     let server = Server::start(&place.setup, DATA)?;
-    let accounts = accounts::create(server.address(), plan.users)?;
-    let series = accounts::create_series(server.address(), &accounts, plan.users, MASS)?;
+    let accounts = accounts::create(server.address(), users)?;
+    let series = accounts::create_series(server.address(), &accounts, users, MASS)?;
     let counters = Arc::new(Counters::default());
     let people = Rc::new(People { posted: series.iter().map(|_| Cell::new(0)).collect(), series });
     let mut devices = Devices::new(plan, &people, &counters);
@@ -62,25 +72,29 @@ pub(super) fn run(plan: &Plan, run: &mut Run<'_>) -> Result<()> {
         every: Duration::from_secs_f64(plan.sample_seconds),
         file: run.report.file("csv"),
     };
-    let sampler = Sampler::start(watch, Arc::clone(&counters))?;
-    let posts_per_second = plan.users as f64 / plan.post_seconds as f64;
+    let sampler = Sampler::start(watch, counters)?;
+    let posts_per_second = users as f64 / plan.post_seconds as f64;
     let flows = vec![
-        Flow { connections: plan.users, pace: Pace::PerSecond(posts_per_second), load: &mut devices },
+        Flow { connections: users, pace: Pace::PerSecond(posts_per_second), load: &mut devices },
         Flow { connections: plan.read_connections, pace: Pace::PerSecond(plan.reads_per_second), load: &mut readers },
     ];
     let window = Window { warm_up: Duration::from_secs_f64(plan.warm_up_seconds), measured: run.common.window() };
     let measured = drive::drive(server.address(), server.process(), window, flows)?;
     run.report.samples(sampler.stop()?);
+    tell(run, users, &measured);
+    verify(plan, &people, &devices, &server)?;
+    server.stop().map(|_| ())
+}
 
-    for (name, counts) in ["posts", "reads"].into_iter().zip(&measured.flows) {
-        run.report.add(name, measured.paced_figures(counts));
+fn tell(run: &mut Run<'_>, users: usize, measured: &Measurement) {
+    for (what, counts) in ["posts", "reads"].into_iter().zip(&measured.flows) {
+        let name = format!("{users} users: {what}");
+        run.report.add(&name, measured.paced_figures(counts));
         if let Some(text) = &counts.first_refusal {
             run.report.note(format!("{name}: the first refusal: {text}"));
         }
     }
-    run.report.add("server", measured.usage(Figures::default()));
-    verify(plan, &people, &devices, &server)?;
-    server.stop().map(|_| ())
+    run.report.add(&format!("{users} users: server"), measured.usage(Figures::default()));
 }
 
 /// Whom the devices write for and the readers look at.
@@ -115,8 +129,8 @@ impl Devices {
             counters: Arc::clone(counters),
             post_seconds: plan.post_seconds,
             points: plan.hz * usize::try_from(plan.post_seconds).unwrap_or(usize::MAX),
-            next: vec![0; plan.users],
-            is_whole: vec![true; plan.users],
+            next: vec![0; people.series.len()],
+            is_whole: vec![true; people.series.len()],
             hearts: (0..HEARTS).map(|number| Heart::new(plan.hz, plan.post_seconds, number)).collect(),
         }
     }

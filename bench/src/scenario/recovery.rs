@@ -1,6 +1,8 @@
 //! From the start of the process to the first `/ready` behind a log of a given length, as after a crash: the server was
 //! killed with all points in its log and none in segments.
 
+use std::path::Path;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -71,8 +73,7 @@ fn crash_and_start(plan: &Plan, run: &Run<'_>, mib: usize, cache: Cache) -> Resu
     }
     server.kill()?;
     if cache == Cache::Cold {
-        rustix::fs::sync();
-        std::fs::write(DROP_CACHES, "3").map_err(BenchError::system("empty the page cache (this needs root)"))?;
+        empty_page_cache(&place.setup.binary)?;
     }
     let server = Server::start(&place.setup, DATA)?;
     let (seconds, cpu) = (server.started_in().as_secs_f64(), server.process().cpu()?.as_secs_f64());
@@ -90,6 +91,13 @@ fn crash_and_start(plan: &Plan, run: &Run<'_>, mib: usize, cache: Cache) -> Resu
         .with("log MiB/s", points * POINT_BYTES as f64 / MIB as f64 / seconds)
         .with("cpu s", cpu)
         .with("peak MiB", memory.peak_mib))
+}
+
+/// Of the data alone: the program itself is read back.
+fn empty_page_cache(binary: &Path) -> Result<()> {
+    rustix::fs::sync();
+    std::fs::write(DROP_CACHES, "3").map_err(BenchError::system("empty the page cache (this needs root)"))?;
+    std::fs::read(binary).map(|_| ()).map_err(BenchError::system("read the server's program"))
 }
 
 fn fill(client: &mut Client, series: &Series, posts: usize, points: usize) -> Result<()> {
