@@ -500,40 +500,58 @@ mod tests {
         }
     }
 
-    fn drive_against(fake: &Fake, pace: Pace, bytes: Vec<u8>) -> (Counts, Figures) {
-        let window = Window { warm_up: Duration::from_millis(10), measured: Duration::from_millis(200) };
+    /// Turns of the driver until so much was counted.
+    fn turns_until(fake: &Fake, pace: Pace, bytes: Vec<u8>, is_enough: impl Fn(&Counts) -> bool) -> Counts {
         let load = &mut Same(bytes);
-        let flows = vec![Flow { connections: 4, pace, load }];
-        let mut measured = drive(fake.address(), Process::own(), window, flows).unwrap();
-        let figures = measured.figures(&measured.flows[0]);
-        (measured.flows.remove(0), figures)
+        let mut driver = Driver::new(fake.address(), vec![Flow { connections: 4, pace, load }]).unwrap();
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        while !is_enough(&driver.flows[0].counts) {
+            driver.send_due(Instant::now()).unwrap();
+            driver.turn(&mut events, Instant::now() + POLL_MAX).unwrap();
+        }
+        driver.forget().remove(0)
     }
 
     #[test]
-    fn answers_are_counted_with_what_they_stand_for() {
+    fn figures_are_of_what_was_answered_within_the_window() {
         let fake = Fake::start(|_, _| Said::ok(r#"{"status":"ok"}"#));
-        let (measured, figures) = drive_against(&fake, Pace::Closed, request("POST", "/u/events/e/series", "t", b"{}"));
-        assert!(measured.answered > 0 && measured.refused == 0 && measured.broken == 0, "{measured:?}");
-        assert_eq!(measured.body_bytes, measured.answered * 15);
-        let ratio = figures.get("points/s").unwrap() / figures.get("req/s").unwrap();
-        assert!((ratio - 10.0).abs() < 1e-9, "{figures:?}");
-        assert!(figures.get("p99 ms").unwrap() > 0.0, "{figures:?}");
+        let window = Window { warm_up: Duration::from_millis(10), measured: Duration::from_millis(200) };
+        let load = &mut Same(request("POST", "/u/events/e/series", "token", b"{}"));
+        let flows = vec![Flow { connections: 4, pace: Pace::Closed, load }];
+        let measured = drive(fake.address(), Process::own(), window, flows).unwrap();
+        let counts = &measured.flows[0];
+        assert_eq!(counts.body_bytes, counts.answered * 15);
+        let (figures, seconds) = (measured.figures(counts), measured.seconds);
+        let near = |name: &str, wanted: f64| (figures.get(name).unwrap() - wanted).abs() < 1e-6;
+        assert!(near("req/s", counts.answered as f64 / seconds), "{figures:?}");
+        assert!(near("points/s", counts.answered as f64 * 10.0 / seconds), "{figures:?}");
+    }
+
+    #[test]
+    fn answers_are_counted_with_their_latencies() {
+        let fake = Fake::start(|_, _| Said::ok(r#"{"status":"ok"}"#));
+        let bytes = request("GET", "/", "", b"");
+        let counts = turns_until(&fake, Pace::Closed, bytes, |counts| counts.answered >= 10);
+        assert_eq!((counts.refused, counts.broken), (0, 0));
+        assert_eq!(counts.latencies.count(), counts.answered);
+        assert_eq!(counts.body_bytes, counts.answered * 15);
     }
 
     #[test]
     fn refusals_are_no_answers_and_the_first_is_kept() {
         let fake = Fake::start(|_, _| Said { status: 503, body: "full".to_owned(), closes: false });
-        let (measured, _) = drive_against(&fake, Pace::Closed, request("GET", "/", "", b""));
-        assert_eq!(measured.answered, 0);
-        assert!(measured.refused > 0);
-        assert_eq!(measured.first_refusal.as_deref(), Some("503 full"));
+        let bytes = request("GET", "/", "", b"");
+        let counts = turns_until(&fake, Pace::Closed, bytes, |counts| counts.refused >= 5);
+        assert_eq!(counts.answered, 0);
+        assert_eq!(counts.first_refusal.as_deref(), Some("503 full"));
     }
 
     #[test]
     fn a_closed_connection_is_counted_and_replaced() {
         let fake = Fake::start(|_, _| Said { status: 200, body: "bye".to_owned(), closes: true });
-        let (measured, _) = drive_against(&fake, Pace::Closed, request("GET", "/", "", b""));
-        assert!(measured.answered > 4 && measured.broken > 0, "{measured:?}");
+        let bytes = request("GET", "/", "", b"");
+        let counts = turns_until(&fake, Pace::Closed, bytes, |counts| counts.answered > 8);
+        assert!(counts.broken > 4, "{counts:?}");
     }
 
     #[test]
@@ -544,19 +562,30 @@ mod tests {
             assert_eq!(body.len(), expected);
             Said::ok("{}")
         });
-        let (measured, _) = drive_against(&fake, Pace::Closed, request("POST", "/", "", &body));
-        assert!(measured.answered > 0 && measured.broken == 0, "{measured:?}");
+        let counts = turns_until(&fake, Pace::Closed, request("POST", "/", "", &body), |counts| counts.answered >= 4);
+        assert_eq!(counts.broken, 0);
     }
 
     #[test]
-    fn a_paced_flow_sends_no_more_than_it_should_and_waits_for_busy_connections() {
+    fn a_paced_flow_sends_nothing_before_it_is_due() {
+        let fake = Fake::start(|_, _| Said::ok("{}"));
+        let started = Instant::now();
+        let bytes = request("GET", "/", "", b"");
+        turns_until(&fake, Pace::PerSecond(100.0), bytes, |counts| counts.answered >= 6);
+        assert!(started.elapsed() >= Duration::from_millis(50));
+    }
+
+    #[test]
+    fn what_is_due_on_a_busy_connection_waits_and_its_wait_counts() {
         let fake = Fake::start(|_, _| {
             std::thread::sleep(Duration::from_millis(20));
             Said::ok("{}")
         });
-        let slow = drive_against(&fake, Pace::PerSecond(50.0), request("GET", "/", "", b"")).0;
-        assert!(slow.answered <= 11, "{slow:?}");
-        let fast = drive_against(&fake, Pace::PerSecond(10_000.0), request("GET", "/", "", b"")).0;
-        assert!(fast.waited > 100 && fast.answered < 100, "{fast:?}");
+        let bytes = request("GET", "/", "", b"");
+        let counts = turns_until(&fake, Pace::PerSecond(10_000.0), bytes, |counts| counts.answered >= 12);
+        assert!(counts.waited >= 8, "{counts:?}");
+        let figures = counts.latencies.add_to(Figures::default());
+        // The third answer of a connection was due 40 ms of serving before, less the time between arrivals.
+        assert!(figures.get("max ms").unwrap() > 50.0, "{figures:?}");
     }
 }
