@@ -110,9 +110,12 @@ impl Report {
         self.folder.join(format!("{}.{ending}", self.scenario))
     }
 
+    /// Said once, however often it is seen.
     pub(crate) fn note(&mut self, text: String) {
-        println!("note: {text}");
-        self.notes.push(text);
+        if !self.notes.contains(&text) {
+            println!("note: {text}");
+            self.notes.push(text);
+        }
     }
 
     pub(crate) fn judge(&mut self, text: String, is_met: bool) {
@@ -316,6 +319,7 @@ mod tests {
             report.add("large", figures(rate * 100.0));
         }
         report.note("two: no reason".to_owned());
+        report.note("two: no reason".to_owned());
         report.samples((0..5).map(|at| Figures::default().with("s", f64::from(at)).with("req/s", 1.0)).collect());
         report.finish().unwrap();
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
@@ -332,7 +336,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&read("test.json")).unwrap();
         assert_eq!(json.pointer("/variants/0/median/req~1s").and_then(serde_json::Value::as_f64), Some(200.0));
         assert!(json.pointer("/machine/cores").is_some() && json.pointer("/variants/0/rounds/2").is_some());
-        assert_eq!(json.pointer("/notes/0").and_then(serde_json::Value::as_str), Some("two: no reason"));
+        assert_eq!(json.pointer("/notes"), Some(&serde_json::json!(["two: no reason"])));
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Run<'_> {
             return Err(BenchError::NothingMeasured { variant: variant.name.clone(), text });
         };
         if let Some(text) = &counts.first_refusal {
-            println!("  {}: {} requests were refused, the first: {text}", variant.name, counts.refused);
+            self.report.note(format!("{}: requests were refused, the first: {text}", variant.name));
         }
         self.report.add(&variant.name, measured.figures(counts));
         Ok(counts.refused)
