@@ -26,9 +26,8 @@ mod varint;
 
 use crate::codec::{CodecError, Reader};
 use crate::points::{Cells, Column, Kind, NAME_BYTES_MAX, Points};
-use rustc_hash::FxHashSet;
 use std::borrow::Cow;
-use std::mem::discriminant;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
@@ -89,8 +88,8 @@ pub fn decode(bytes: &[u8]) -> Result<Points, CodecError> {
         return Err(CodecError("times are not ascending, or reach the end of time"));
     }
     let columns: Vec<Column> = (0..columns).map(|_| decode_column(&mut reader, rows)).collect::<Result<_, _>>()?;
-    let mut names = FxHashSet::default();
-    if !columns.iter().all(|column| names.insert((&*column.name, discriminant(&column.cells)))) {
+    let mut names = BTreeSet::new();
+    if !columns.iter().all(|column| names.insert((&*column.name, kind_of(&column.cells)))) {
         return Err(CodecError("a column appears twice"));
     }
     if !reader.rest.is_empty() {
@@ -101,11 +100,7 @@ pub fn decode(bytes: &[u8]) -> Result<Points, CodecError> {
 
 fn encode_column(column: &Column, effort: Effort, out: &mut Vec<u8>) {
     varint::put_count(out, column.name.len());
-    let kind = match column.cells.kind() {
-        Kind::Number => KIND_NUMBER,
-        Kind::Text => KIND_TEXT,
-        Kind::Boolean => KIND_BOOLEAN,
-    };
+    let kind = kind_of(&column.cells);
     out.push(if column.present.is_some() { kind | HAS_ABSENT } else { kind });
     out.extend_from_slice(column.name.as_bytes());
     if let Some(present) = &column.present {
@@ -135,6 +130,14 @@ fn decode_column(reader: &mut Reader<'_>, rows: usize) -> Result<Column, CodecEr
         _ => return Err(CodecError("unknown kind of column")),
     };
     Ok(Column { name, cells, present })
+}
+
+fn kind_of(cells: &Cells) -> u8 {
+    match cells.kind() {
+        Kind::Number => KIND_NUMBER,
+        Kind::Text => KIND_TEXT,
+        Kind::Boolean => KIND_BOOLEAN,
+    }
 }
 
 /// The cells of the rows that have a value.
