@@ -127,7 +127,7 @@ impl MemoryDisk {
     }
 
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.lock().names.paths().cloned().collect()
+        self.lock().names.paths().map(Path::to_owned).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

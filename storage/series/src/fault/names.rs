@@ -2,6 +2,7 @@
 
 use super::random::Random;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A file, whatever it is called.
@@ -9,8 +10,9 @@ pub(super) type FileId = u64;
 
 #[derive(Default)]
 pub(super) struct Names {
-    cached: BTreeMap<PathBuf, FileId>,
-    durable: BTreeMap<PathBuf, FileId>,
+    // Paths compare part by part, strings at once.
+    cached: BTreeMap<OsString, FileId>,
+    durable: BTreeMap<OsString, FileId>,
     /// Since the last sync of their folder, in their order.
     unsynced: Vec<NameChange>,
     /// What a failed sync of their folder did not save.
@@ -26,11 +28,11 @@ enum NameChange {
 
 impl Names {
     pub(super) fn find(&self, path: &Path) -> Option<FileId> {
-        self.cached.get(path).copied()
+        self.cached.get(path.as_os_str()).copied()
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.cached.keys()
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.cached.keys().map(Path::new)
     }
 
     /// All files that have a name, or had one that a power cut may bring back.
@@ -39,24 +41,24 @@ impl Names {
     }
 
     pub(super) fn add(&mut self, path: &Path, file: FileId) {
-        self.cached.insert(path.to_owned(), file);
+        self.cached.insert(path.into(), file);
         self.unsynced.push(NameChange::Add(path.to_owned(), file));
     }
 
     /// As if it had been there for long.
     pub(super) fn add_synced(&mut self, path: &Path, file: FileId) {
-        self.cached.insert(path.to_owned(), file);
-        self.durable.insert(path.to_owned(), file);
+        self.cached.insert(path.into(), file);
+        self.durable.insert(path.into(), file);
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path, file: FileId) {
-        self.cached.remove(from);
-        self.cached.insert(to.to_owned(), file);
+        self.cached.remove(from.as_os_str());
+        self.cached.insert(to.into(), file);
         self.unsynced.push(NameChange::Rename(from.to_owned(), to.to_owned(), file));
     }
 
     pub(super) fn remove(&mut self, path: &Path) {
-        self.cached.remove(path);
+        self.cached.remove(path.as_os_str());
         self.unsynced.push(NameChange::Remove(path.to_owned()));
     }
 
@@ -108,14 +110,14 @@ impl Names {
     fn save(&mut self, change: NameChange) {
         match change {
             NameChange::Add(path, file) => {
-                self.durable.insert(path, file);
+                self.durable.insert(path.into(), file);
             }
             NameChange::Rename(from, to, file) => {
-                self.durable.remove(&from);
-                self.durable.insert(to, file);
+                self.durable.remove(from.as_os_str());
+                self.durable.insert(to.into(), file);
             }
             NameChange::Remove(path) => {
-                self.durable.remove(&path);
+                self.durable.remove(path.as_os_str());
             }
         }
     }
