@@ -2,14 +2,14 @@
 //!
 //! Start: lock the folder (one writer) -> secrets -> epoch (no chain is ever written twice) -> platform -> slots ->
 //! half-made users (names must be right before the first registration) -> segments -> replay of all log chains (their
-//! points must be readable, and the chains gone, before the first new ack) -> listen -> ready.
-//! Stop: no new connections -> requests in flight -> rings to segments, usage, audit -> slots -> platform.
+//! points must be readable, and the chains gone, before the first new ack) -> listen -> upkeep of segments -> ready.
+//! Stop: no new connections -> requests in flight -> rings to segments, usage, audit -> upkeep -> slots -> platform.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use model::SeriesKey;
@@ -29,7 +29,8 @@ use crate::data_folder::DataFolder;
 use crate::metrics::Metrics;
 use crate::node::{Message, Node, Shard};
 use crate::platform::registration;
-use crate::points::Points;
+use crate::points::{Points, resume};
+use crate::upkeep;
 
 /// Requests in flight get this long to finish at a stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -40,6 +41,7 @@ pub type BootError = Box<dyn std::error::Error + Send + Sync>;
 /// A server at work.
 pub struct Server {
     running: Running,
+    upkeep: std::thread::JoinHandle<()>,
     node: Arc<Node>,
     directory: Arc<EmbeddedPlatform>,
     folder: DataFolder,
@@ -66,11 +68,13 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         pool: pool.clone(),
         catalogue: Arc::new(Catalogue::bundled()),
         segments,
+        upkeep: upkeep::Upkeep::new(config.cluster.shards),
         metrics: Metrics::new(config.cluster.shards),
         audit_filter: AuditFilter { include: config.audit.include.clone(), exclude: config.audit.exclude.clone() },
         started,
         is_ready: AtomicBool::new(false),
         is_series_read_only: AtomicBool::new(false),
+        shards_without_space: AtomicUsize::new(0),
         config,
     });
     let swept = registration::sweep(&node)?;
@@ -79,8 +83,9 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     }
     replay(&node, &folder.join("log"), &mut disk)?;
     let running = listen(&node, folder.join("log"), epoch, pool)?;
+    let upkeep = upkeep::start(Arc::clone(&node))?;
     node.is_ready.store(true, Ordering::Release);
-    Ok(Server { running, node, directory, folder, new_admin_key })
+    Ok(Server { running, upkeep, node, directory, folder, new_admin_key })
 }
 
 /// A connection is a descriptor, and so is each file: the soft limit that a shell sets (1,024 often) is raised to the
@@ -149,6 +154,7 @@ impl storage::embedded::Lane for DbLane {
 /// Points that were acknowledged but not yet in a segment when the last process ended.
 fn replay(node: &Node, log_dir: &std::path::Path, disk: &mut RealDisk) -> Result<(), BootError> {
     let live = live_series(node.base.as_ref())?;
+    node.segments.forget_all_but(&|key| live.contains(&key));
     let options = RecoveryOptions { memory_bytes_max: node.config.series.ring_bytes_max, salvage: false };
     let report = series::recover(disk, log_dir, &node.segments, &|key| live.contains(&key), options)?;
     if report.log_files > 0 {
@@ -159,6 +165,9 @@ fn replay(node: &Node, log_dir: &std::path::Path, disk: &mut RealDisk) -> Result
             dropped = report.points_dropped,
             "the series log was replayed"
         );
+    }
+    if let Err(error) = resume::extents(node.base.as_ref(), &report.extents) {
+        tracing::warn!(%error, "the duration of some series events stays behind their points until the next post to them");
     }
     Ok(())
 }
@@ -237,9 +246,10 @@ impl Server {
 
     /// Drains, flushes and closes everything; the lock of the folder goes last.
     pub fn stop(self) {
-        let Self { running, node, directory, folder, .. } = self;
+        let Self { running, upkeep, node, directory, folder, .. } = self;
         node.is_ready.store(false, Ordering::Release);
         running.stop(DRAIN);
+        node.upkeep.stop(upkeep);
         node.base.close();
         directory.close();
         node.pool.shutdown();

@@ -23,6 +23,7 @@ mod routes;
 mod service;
 mod space;
 mod trunk;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::points::Points;
+
 /// A stretch of flow 1 or flow 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hop {
@@ -44,8 +46,17 @@ pub struct Metrics {
     answers: [AtomicU64; CLASSES],
     answer_ns: AtomicU64,
     points: AtomicU64,
-    /// Bytes in the ring of each shard, as of its last tick.
-    ring_bytes: Vec<AtomicU64>,
+    /// As of each shard's last tick.
+    series: Vec<SeriesGauges>,
+}
+
+/// What of a shard's series is not in segments yet.
+#[derive(Default)]
+struct SeriesGauges {
+    ring_bytes: AtomicU64,
+    ring_age_ns: AtomicU64,
+    log_files: AtomicU64,
+    log_bytes: AtomicU64,
 }
 
 fn nanoseconds(elapsed: Duration) -> u64 {
@@ -59,14 +70,18 @@ impl Metrics {
             answers: Default::default(),
             answer_ns: AtomicU64::new(0),
             points: AtomicU64::new(0),
-            ring_bytes: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            series: (0..shards).map(|_| SeriesGauges::default()).collect(),
         }
     }
 
-    pub fn ring(&self, shard: usize, bytes: u64) {
-        if let Some(ring) = self.ring_bytes.get(shard) {
-            ring.store(bytes, Ordering::Relaxed);
-        }
+    pub fn series(&self, shard: usize, points: &Points) {
+        let Some(gauges) = self.series.get(shard) else { return };
+        let ring = points.stats();
+        let (files, bytes) = points.log_extent();
+        gauges.ring_bytes.store(ring.active_bytes + ring.frozen_bytes, Ordering::Relaxed);
+        gauges.ring_age_ns.store(nanoseconds(points.age()), Ordering::Relaxed);
+        gauges.log_files.store(files, Ordering::Relaxed);
+        gauges.log_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub fn hop(&self, hop: Hop, elapsed: Duration) {
@@ -99,9 +114,22 @@ impl Metrics {
         value(out, "coreward_answer_seconds_total", seconds(self.answer_ns.load(Ordering::Relaxed)));
         header(out, "coreward_points_total", "counter", "Points taken in for series.");
         value(out, "coreward_points_total", self.points.load(Ordering::Relaxed));
-        header(out, "coreward_ring_bytes", "gauge", "Points in memory that are not in a segment yet.");
-        for (shard, bytes) in self.ring_bytes.iter().enumerate() {
-            let _ = writeln!(out, "coreward_ring_bytes{{shard=\"{shard}\"}} {}", bytes.load(Ordering::Relaxed));
+        type Gauge = fn(&SeriesGauges) -> &AtomicU64;
+        let gauges: [(&str, &str, Gauge); 3] = [
+            ("coreward_ring_bytes", "Points in memory that are not in a segment yet.", |s| &s.ring_bytes),
+            ("coreward_series_log_files", "Log files that a restart would replay.", |s| &s.log_files),
+            ("coreward_series_log_bytes", "Length of these log files.", |s| &s.log_bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            header(out, name, "gauge", help);
+            for (shard, gauges) in self.series.iter().enumerate() {
+                let _ = writeln!(out, "{name}{{shard=\"{shard}\"}} {}", gauge(gauges).load(Ordering::Relaxed));
+            }
+        }
+        header(out, "coreward_ring_age_seconds", "gauge", "How long the oldest points in memory have been there.");
+        for (shard, gauges) in self.series.iter().enumerate() {
+            let age = seconds(gauges.ring_age_ns.load(Ordering::Relaxed));
+            let _ = writeln!(out, "coreward_ring_age_seconds{{shard=\"{shard}\"}} {age}");
         }
         header(out, "coreward_hop_seconds_total", "counter", "Time spent in a hop of a call, summed.");
         for ((hop, _), times) in Hop::ALL.iter().zip(&self.hops) {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use model::types::Catalogue;
@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::points::Points;
 use crate::space::{Spaces, UserSpace};
 use crate::trunk::UserCall;
+use crate::upkeep::Upkeep;
 
 /// Memory for the spaces of users, over all shards; the least recently used go first.
 const SPACES_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -36,6 +37,7 @@ pub struct Node {
     pub pool: Pool,
     pub catalogue: Arc<Catalogue>,
     pub segments: Arc<series::Catalog>,
+    pub upkeep: Upkeep,
     pub metrics: Metrics,
     pub audit_filter: AuditFilter,
     pub started: Instant,
@@ -43,6 +45,18 @@ pub struct Node {
     pub is_ready: AtomicBool,
     /// A log failed: no points are accepted until the restart.
     pub is_series_read_only: AtomicBool,
+    /// Shards whose log has no space: they refuse points until there is some.
+    pub shards_without_space: AtomicUsize,
+}
+
+/// What the node can do for series now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeriesState {
+    Open,
+    /// Reads go on, posts are refused; it ends by itself.
+    NoSpace,
+    /// Reads go on, posts are refused; it ends with a restart.
+    ReadOnly,
 }
 
 impl Node {
@@ -66,6 +80,24 @@ impl Node {
         match (token, url.split_once("//")) {
             (Some(token), Some((scheme, rest))) => format!("{scheme}//{token}@{rest}"),
             _ => url,
+        }
+    }
+
+    /// Deleted series: their points leave the log and the segments soon. The shard that has them in its ring is told apart.
+    pub fn forget_series(&self, keys: &[SeriesKey]) {
+        if !keys.is_empty() {
+            self.segments.forget(keys);
+            self.upkeep.deleted();
+        }
+    }
+
+    pub fn series_state(&self) -> SeriesState {
+        if self.is_series_read_only.load(Ordering::Acquire) {
+            SeriesState::ReadOnly
+        } else if self.shards_without_space.load(Ordering::Acquire) > 0 {
+            SeriesState::NoSpace
+        } else {
+            SeriesState::Open
         }
     }
 

@@ -109,6 +109,11 @@ pub fn streamed(echo: Echo, pages: mpsc::Receiver<Result<Bytes, shards::Aborted>
     response(200, echo, "application/json", Body::Stream(pages))
 }
 
+/// The same for points, which name their charset always (spec 08, section 1.2).
+pub fn streamed_points(echo: Echo, pages: mpsc::Receiver<Result<Bytes, shards::Aborted>>) -> Response {
+    response(200, echo, JSON_TYPE, Body::Stream(pages))
+}
+
 pub fn with_access_id(mut response: Response, access_id: Option<String>) -> Response {
     if let Some(id) = access_id {
         response.headers.push(("Pryv-Access-Id".into(), id.into()));

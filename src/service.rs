@@ -35,7 +35,7 @@ impl Service for Shard {
             }
             Message::ForgetUser { user, series } => {
                 self.forget_user(&user);
-                self.points.forget(&series);
+                self.forget_series(&series);
             }
         }
     }
@@ -62,8 +62,8 @@ impl Service for Shard {
 
     async fn tick(self: Rc<Self>) {
         let now = now();
-        let ring = self.points.stats();
-        self.node.metrics.ring(self.handle.index, ring.active_bytes + ring.frozen_bytes);
+        self.node.metrics.series(self.handle.index, &self.points);
+        self.flush_if_old();
         self.flush_audit().await;
         self.apply_extents(false).await;
         if now >= self.usage_due.get() {

@@ -27,7 +27,7 @@ pub mod service;
 mod shard;
 pub mod signals;
 mod socket;
-mod threads;
+pub mod threads;
 
 pub use compat::{Compat, CompatError};
 pub use config::{Config, Driver, DriverChoice, EpollCause, SocketLimits};

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use series::{CheckpointError, Disk, Durable, FrameGroup, LogEvent, LogOptions, LogWriter};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -61,6 +62,14 @@ pub struct Log {
     /// Posts without a result, in the order of their sequences.
     waiting: RefCell<VecDeque<Waiting>>,
     ended: watch::Sender<bool>,
+    extent: Arc<Extent>,
+}
+
+/// How much log a restart would replay, as of the writer's last round.
+#[derive(Default)]
+struct Extent {
+    files: AtomicU64,
+    bytes: AtomicU64,
 }
 
 struct Waiting {
@@ -80,7 +89,9 @@ impl Log {
         let (commands, queue) = mpsc::channel(queue_max.max(1));
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let name = format!("coreward-log-{}", options.chain);
-        let thread = threads::spawn(name, move || work(LogWriter::new(options), disk, queue, &event_sender))?;
+        let extent: Arc<Extent> = Arc::default();
+        let told = Arc::clone(&extent);
+        let thread = threads::spawn(name, move || work(LogWriter::new(options), disk, queue, &event_sender, &told))?;
         // The end of the thread is seen by the end of its events.
         drop(thread);
         Ok(Self {
@@ -88,6 +99,7 @@ impl Log {
             events: RefCell::new(Some(events)),
             waiting: RefCell::default(),
             ended: watch::Sender::new(false),
+            extent,
         })
     }
 
@@ -132,6 +144,11 @@ impl Log {
         drop(self.commands.borrow_mut().take());
         // Fails only when this value is dropped, which the borrow excludes.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Files and bytes that a restart would replay, as of the writer's last round.
+    pub fn extent(&self) -> (u64, u64) {
+        (self.extent.files.load(Ordering::Relaxed), self.extent.bytes.load(Ordering::Relaxed))
     }
 
     /// Posts that wait for their result.
@@ -182,6 +199,7 @@ fn work(
     mut disk: Box<dyn Disk>,
     mut queue: mpsc::Receiver<Command>,
     events: &mpsc::Sender<LogEvent>,
+    extent: &Extent,
 ) {
     let mut panicked: Option<Arc<str>> = None;
     while let Some(first) = queue.blocking_recv() {
@@ -195,6 +213,9 @@ fn work(
                 vec![LogEvent::Poisoned { why }]
             }),
         };
+        let (files, bytes) = writer.extent();
+        extent.files.store(files, Ordering::Relaxed);
+        extent.bytes.store(bytes, Ordering::Relaxed);
         for event in told {
             if let LogEvent::Poisoned { why } = &event {
                 tracing::error!(%why, "the log failed; series are read-only until a restart");

@@ -5,7 +5,7 @@ use std::thread::{Builder, JoinHandle};
 
 /// Starts a thread that may run on every core of the process. A thread inherits the pinning of its maker, and one that
 /// is made by a shard would fight with it for its core.
-pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name).spawn(move || {
         unpin();
         work();

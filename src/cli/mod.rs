@@ -21,8 +21,10 @@ coreward user create NAME [--email E] [--password P] [--app-id A] [--invitation 
 coreward import csv FILE --endpoint URL --type TYPE [--stream ID] [--rate HZ]
                                                    send a recording as a series event
 coreward config show|check|keys [--config FILE]    the effective configuration and its origins
-coreward series check|salvage [--config FILE]      look through the points of a stopped server, or keep what
-                                                   is readable where a start refuses
+coreward series check|salvage|retention [--config FILE]
+                                                   for a stopped server: look through its points, keep what is
+                                                   readable where a start refuses, or tell what series.retention
+                                                   would do (a dry run)
 coreward health                                    exit 0 when the server answers (for health checks)
 coreward help | --version
 

@@ -153,7 +153,12 @@ pub(crate) static KEYS: &[Key] = &[
     // series
     key("series:ring:bytesMax", Kind::Int { min: 1_048_576, max: u64::MAX }, "67108864", H, "own: points in memory, per shard; beyond: 503"),
     key("series:ring:flushBytes", Kind::Int { min: 524_288, max: u64::MAX }, "25165824", H, "own: from here a ring becomes a segment; at most half of `bytesMax`"),
+    key("series:ring:flushAfterS", Kind::Int { min: 1, max: 604_800 }, "600", H, "own: a point rests in memory and log at most this long before it becomes part of a segment, seconds"),
     key("series:log:fileBytes", Kind::Int { min: 1_048_576, max: 4_294_967_296 }, "33554432", H, "own: size of a log file; each shard has one in use and one spare"),
+    key("series:merge:segmentBytesMax", Kind::Int { min: 1_048_576, max: u64::MAX }, "268435456", H, "own: size up to which segments are merged into one file"),
+    key("series:merge:eraseAfterS", Kind::Int { min: 0, max: 86_400 }, "60", H, "own: a deletion waits this long for others before their points are erased from the segments, seconds"),
+    key("series:retention", List, "[]", H, "own: how long points are kept: rules `{ types?, streams?, keepDays, then, bucketSeconds? }`, see operations.md"),
+    key("series:retentionEveryS", Kind::Int { min: 1, max: 604_800 }, "3600", H, "own: how often the rules of `series.retention` are applied, seconds"),
     // files, invitations
     key("eventFiles:previewsCacheMaxAge", AMOUNT, "604800000", PREVIEWS, "age of cached previews, ms"),
     key("eventFiles:previewsCacheCleanUpCronTime", Text, "\"00 00 2 * * *\"", PREVIEWS, "when the cache is cleaned"),

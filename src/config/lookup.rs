@@ -88,7 +88,7 @@ pub(super) fn check(path: &mut Vec<String>, value: &mut Value, origin: &Origin, 
 }
 
 /// Makes the value fit the kind where nothing is lost by it; the error says what it is instead.
-fn conform(kind: Kind, value: &mut Value) -> Result<(), String> {
+pub(super) fn conform(kind: Kind, value: &mut Value) -> Result<(), String> {
     let fits = match kind {
         Kind::Any => true,
         Kind::Bool => value.is_boolean(),

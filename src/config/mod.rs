@@ -7,6 +7,7 @@ mod docs;
 mod error;
 pub(crate) mod keys;
 mod lookup;
+pub(crate) mod retention;
 pub(crate) mod secrets;
 pub(crate) mod service;
 pub(crate) mod settings;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use docs::markdown;
 pub(crate) use error::{ConfigErrors, Origin};
+pub(crate) use retention::{RetentionRule, Then};
 pub(crate) use secrets::{Secret, Secrets, SecretsError};
 pub(crate) use show::{check, show};
 

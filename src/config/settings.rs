@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::Findings;
+use super::retention::{self, RetentionRule};
 use super::secrets::Secret;
 use super::service::origin_of;
 use super::tree::Tree;
@@ -121,7 +122,17 @@ pub(crate) struct Series {
     pub(crate) ring_bytes_max: u64,
     /// Per shard.
     pub(crate) flush_bytes: u64,
+    /// A point rests in memory and log at most this long.
+    pub(crate) flush_after: Duration,
     pub(crate) log_file_bytes: u64,
+    /// Upper bound of a merged segment file.
+    pub(crate) segment_bytes_max: u64,
+    /// How long a deletion waits for others before the segments that hold its points are rewritten.
+    pub(crate) erase_after: Duration,
+    /// The first that matches a series counts.
+    pub(crate) retention: Vec<RetentionRule>,
+    /// How often retention is applied.
+    pub(crate) retention_every: Duration,
 }
 
 /// What stays of a deleted event.
@@ -264,11 +275,24 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn series(&self) -> Series {
+    pub(super) fn series(&mut self) -> Series {
         Series {
             ring_bytes_max: self.integer("series:ring:bytesMax"),
             flush_bytes: self.integer("series:ring:flushBytes"),
+            flush_after: self.duration_s("series:ring:flushAfterS"),
             log_file_bytes: self.integer("series:log:fileBytes"),
+            segment_bytes_max: self.integer("series:merge:segmentBytesMax"),
+            erase_after: self.duration_s("series:merge:eraseAfterS"),
+            retention: self.retention(),
+            retention_every: self.duration_s("series:retentionEveryS"),
+        }
+    }
+
+    fn retention(&mut self) -> Vec<RetentionRule> {
+        let list = self.tree.get(retention::KEY);
+        match (list.as_ref().and_then(Value::as_array), self.tree.origin(retention::KEY)) {
+            (Some(list), Some(origin)) => retention::rules(list, origin, self.findings),
+            _ => Vec::new(),
         }
     }
 
@@ -362,6 +386,10 @@ impl Reader<'_> {
 
     fn port(&self, path: &str) -> u16 {
         u16::try_from(self.integer(path)).unwrap_or_default()
+    }
+
+    fn duration_s(&self, path: &str) -> Duration {
+        Duration::from_secs(self.integer(path))
     }
 
     fn duration_ms(&self, path: &str) -> Duration {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::retention::Then;
 use super::settings::{DeletionMode, Driver, HashAlgorithm, PasswordHash};
 use super::*;
 
@@ -398,6 +399,30 @@ fn null_brings_the_default_back() {
 fn a_smaller_ring_is_flushed_earlier_without_being_told() {
     let config = loaded("series: {ring: {bytesMax: 2097152}}");
     assert_eq!(config.series.flush_bytes, 1_048_576);
+}
+
+#[test]
+fn series_are_merged_and_kept_as_configured() {
+    let series = loaded("series: {}").series;
+    assert_eq!((series.segment_bytes_max, series.retention.len()), (268_435_456, 0));
+    let seconds = [series.flush_after, series.erase_after, series.retention_every].map(|time| time.as_secs());
+    assert_eq!(seconds, [600, 60, 3600]);
+    let series = loaded(
+        "series:
+  ring: { flushAfterS: 1 }
+  merge: { segmentBytesMax: 1048576, eraseAfterS: 0 }
+  retentionEveryS: 10
+  retention:
+    - { types: ['series:mass/*'], keepDays: 30, then: buckets, bucketSeconds: 60 }
+    - { streams: [heart], keepDays: 7, then: nothing }",
+    )
+    .series;
+    assert_eq!((series.segment_bytes_max, series.erase_after.as_secs()), (1_048_576, 0));
+    let found = series.retention.iter().find(|rule| rule.matches("series:note/txt", &["ecg", "heart"])).unwrap();
+    assert_eq!((found.keep_days, found.then), (7, Then::Nothing));
+    let wrong = Case::valid_with("series: {retention: [{streams: [a], keepDays: 0, then: nothing}]}");
+    assert!(wrong.problems()[0].contains("override-config.yml"), "{:?}", wrong.problems());
+    assert_eq!(wrong.wrong_keys(), ["series:retention:0:keepDays"]);
 }
 
 #[test]

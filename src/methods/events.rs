@@ -367,7 +367,7 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     }
     context.commit(grant, Write::DeleteEvent { id: id.to_owned(), expected_modified }).await?;
     context.space.data.borrow_mut().forget_holder(id);
-    context.shard.points.forget(event.series_key.as_slice());
+    context.shard.forget_series(event.series_key.as_slice());
     Ok(Outcome::field("eventDeletion", json!({ "id": id })))
 }
 

@@ -388,7 +388,7 @@ fn finish_deletion(context: &Context, id: &str, ids: &[String], written: Written
             space.forget_holder(event);
         }
     });
-    context.shard.points.forget(&deleted.series);
+    context.shard.forget_series(&deleted.series);
     let events = deleted.events.iter().map(|(action, event)| json!({ "action": action, "id": event }));
     let mut out = Map::new();
     out.insert(UPDATED_EVENTS.into(), events.collect());

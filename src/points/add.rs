@@ -272,6 +272,8 @@ fn convert(points: flatjson::Points, schema: &flatjson::Schema) -> Points {
 fn ingest_refused(error: IngestError) -> ApiError {
     match error {
         IngestError::Full { .. } => ApiError::busy(),
+        // Between the look at its event and the append.
+        IngestError::Deleted => ApiError::new(404, "unknown-resource", "The series was deleted."),
         IngestError::Poisoned { .. } => ApiError::read_only(),
         IngestError::TooLarge(_) => ApiError::invalid_structure("Too many points in one request; send fewer."),
         other => ApiError::unexpected(other),

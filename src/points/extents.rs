@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use model::{Grant, Right, ServerTask, UserEntry, UserId};
+use model::{Grant, Right, ServerTask, SlotId, UserEntry, UserId};
 use rustc_hash::FxHashMap;
+use storage::StoreError;
 use storage::base::{SeriesExtent, Write, WriteCall};
 
 use crate::node::Shard;
@@ -62,13 +63,11 @@ impl Extents {
                 return true;
             }
             let (_, holders) = due.entry(user.clone()).or_insert_with(|| (item.entry.clone(), Vec::new()));
-            #[allow(clippy::cast_precision_loss, reason = "a duration keeps a double's 15 digits")]
-            let duration = item.extent.last_ns as f64 / 1e9;
             holders.push(SeriesExtent {
                 event_id: event_id.clone(),
-                duration,
+                duration: seconds(item.extent.last_ns),
                 modified: item.extent.written,
-                modified_by: item.extent.author.clone(),
+                modified_by: Some(item.extent.author.clone()),
             });
             false
         });
@@ -80,11 +79,8 @@ impl Shard {
     /// Applies what is due (all of it at stop). A failure is logged: the points are safe, the next write tells again.
     pub async fn apply_extents(self: &Rc<Self>, all: bool) {
         for (entry, holders) in self.points.extents.take_due(now(), all) {
-            let grant = Grant::server_itself(ServerTask::Bookkeeping, entry.user, entry.slot, Right::Write);
-            let write = Write::ExtendSeries { holders };
-            let call = WriteCall { grant, write, audit: None, batch: None, now: now() };
-            match self.node.base.write(call).await {
-                Ok(Ok(_)) | Ok(Err(storage::StoreError::NotFound)) => {}
+            match self.node.base.write(extend(entry.user, entry.slot, holders)).await {
+                Ok(Ok(_)) | Ok(Err(StoreError::NotFound)) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "the duration of series events was not updated"),
                 Err(_) => tracing::warn!("the storage engine stopped before the duration of series events was updated"),
             }
@@ -92,10 +88,19 @@ impl Shard {
     }
 }
 
+pub(super) fn extend(user: UserId, slot: SlotId, holders: Vec<SeriesExtent>) -> WriteCall {
+    let grant = Grant::server_itself(ServerTask::Bookkeeping, user, slot, Right::Write);
+    WriteCall { grant, write: Write::ExtendSeries { holders }, audit: None, batch: None, now: now() }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a duration keeps a double's 15 digits")]
+pub(super) fn seconds(ns: i64) -> f64 {
+    ns as f64 / 1e9
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::SlotId;
 
     fn extent(last_ns: i64, author: &str, written: f64) -> Extent {
         Extent { last_ns, author: author.into(), written }
@@ -112,7 +117,8 @@ mod tests {
         extents.note(&entry(), "e1".into(), extent(1_000_000_000, "a2", 105.0));
         assert!(extents.take_due(112.0, false).is_empty());
         let due = extents.take_due(115.0, false);
-        let expected = SeriesExtent { event_id: "e1".into(), duration: 2.5, modified: 105.0, modified_by: "a2".into() };
+        let modified_by = Some("a2".into());
+        let expected = SeriesExtent { event_id: "e1".into(), duration: 2.5, modified: 105.0, modified_by };
         assert_eq!(due[0].1, vec![expected]);
         assert!(extents.take_due(1000.0, true).is_empty());
     }

@@ -1,16 +1,17 @@
-//! Reading points: bounds, then pages that are asked for as the socket drains (spec 08, section 9).
+//! Reading points: a window, then pages that are asked for as the socket drains (spec 08, section 9).
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
-use series::{Page, ReadPlan, RealDisk};
+use series::{Page, ReadPlan, RealDisk, SegmentError};
 use shards::{Aborted, Lane, Response};
 use tokio::sync::mpsc;
 
 use super::add::{FoundHolder, series_refused};
 use super::audit_action;
+use super::window::{Window, continuation_after};
 use crate::error::{ApiError, ApiResult};
 use crate::node::Shard;
 use crate::reply::{self, Echo};
@@ -20,10 +21,6 @@ use crate::trunk::UserCall;
 
 /// Rows of a page: a quarter of a megabyte of JSON for a column of numbers.
 const PAGE_ROWS: usize = 8192;
-/// Bounds are truncated to milliseconds, as the reference does.
-const NS_PER_MS: i64 = 1_000_000;
-/// Bounds beyond this (seconds) are refused: they are no times of any clock.
-const BOUND_MAX_S: f64 = 8.64e12;
 
 impl Shard {
     pub async fn get_points(self: &Rc<Self>, call: UserCall) -> Response {
@@ -54,7 +51,7 @@ impl Shard {
         let FoundHolder { holder, stream_ids, .. } = self.find_holder(&context, &event).await?;
         let key = holder.as_ref().map_or_else(|| model::SeriesKey::from_u64(0), |holder| holder.key);
         let grant = context.caller(|caller, _| caller.read_series(&stream_ids, key)).map_err(series_refused)?;
-        let (from_ns, to_ns) = bounds(&query)?;
+        let Window { from_ns, to_ns, limit } = Window::of(&query)?;
         let Some(holder) = holder else { return Ok(None) };
         // The ring before the segments: what is flushed in between is seen twice, never missed.
         let view = self.points.ingest.borrow().snapshot(&grant, from_ns, to_ns);
@@ -62,7 +59,8 @@ impl Shard {
         let segments = self.node.segments.for_key(key, from_ns, to_ns);
         let plan = ReadPlan::new(view, segments, from_ns, to_ns);
         let columns = self.in_schema_order(&holder, plan.columns());
-        let mut reading = Reading { source: Some((plan, RealDisk::new())), columns, first: None };
+        let source = Some((plan, RealDisk::new()));
+        let mut reading = Reading { source, columns, first: None, points_left: limit, continuation: None };
         reading.first = self.next_page(&mut reading).await?;
         Ok(Some(reading))
     }
@@ -81,16 +79,19 @@ impl Shard {
 
     async fn next_page(&self, reading: &mut Reading) -> ApiResult<Option<Page>> {
         let Some((mut plan, mut disk)) = reading.source.take() else { return Ok(None) };
+        let rows_max = PAGE_ROWS.min(reading.points_left);
+        let is_last_page = rows_max == reading.points_left;
         let job = move || {
-            let page = plan.next_page(&mut disk, PAGE_ROWS);
-            (plan, disk, page)
+            let read = read_page(&mut plan, &mut disk, rows_max, is_last_page);
+            (plan, disk, read)
         };
-        let (plan, disk, page) = self.node.pool.run(Lane::File, job).await.map_err(|_| ApiError::busy())?;
-        let page = page.map_err(ApiError::unexpected)?;
-        // A short page is the last one.
-        if page.as_ref().is_some_and(|page| page.rows() >= PAGE_ROWS) {
+        let (plan, disk, read) = self.node.pool.run(Lane::File, job).await.map_err(|_| ApiError::busy())?;
+        let PageRead { page, ends, continuation } = read.map_err(ApiError::unexpected)?;
+        reading.continuation = continuation;
+        if !ends {
             reading.source = Some((plan, disk));
         }
+        reading.points_left -= page.as_ref().map_or(0, Page::rows);
         Ok(page)
     }
 
@@ -110,7 +111,7 @@ impl Shard {
         out.extend_from_slice(b",\"points\":[");
         first.write_json_rows(&reading.columns, &mut out);
         if reading.source.is_none() {
-            out.extend_from_slice(&self.tail());
+            out.extend_from_slice(&self.tail(&reading));
             return reply::text(200, echo, "application/json; charset=utf-8", out);
         }
         let (sender, receiver) = mpsc::channel(1);
@@ -120,7 +121,7 @@ impl Shard {
                 shard.send_pages(reading, &sender).await;
             }
         });
-        reply::streamed(echo, receiver)
+        reply::streamed_points(echo, receiver)
     }
 
     async fn send_pages(&self, mut reading: Reading, sender: &mpsc::Sender<Result<Bytes, Aborted>>) {
@@ -140,22 +141,55 @@ impl Shard {
                 return;
             }
         }
-        let _ = sender.send(Ok(Bytes::from(self.tail()))).await;
+        let _ = sender.send(Ok(Bytes::from(self.tail(&reading)))).await;
     }
 
-    fn tail(&self) -> Vec<u8> {
-        let mut out = BytesMut::from("],\"meta\":");
+    fn tail(&self, reading: &Reading) -> Vec<u8> {
+        let mut out = BytesMut::from("]");
+        if let Some(continuation) = &reading.continuation {
+            // Letters and digits only: nothing to escape.
+            out.put_slice(format!(",\"continuation\":\"{continuation}\"").as_bytes());
+        }
+        out.put_slice(b",\"meta\":");
         out.put_slice(reply::meta(self.node.serial()).to_string().as_bytes());
         out.put_u8(b'}');
         out.to_vec()
     }
 }
 
+/// An answer on its way.
 struct Reading {
     /// `None` once the last page was read.
     source: Option<(ReadPlan, RealDisk)>,
     columns: Vec<Arc<str>>,
     first: Option<Page>,
+    /// What is left of the limit.
+    points_left: usize,
+    /// Set with the last page, when the limit ends the answer and more points follow.
+    continuation: Option<String>,
+}
+
+struct PageRead {
+    page: Option<Page>,
+    /// No page comes after it.
+    ends: bool,
+    continuation: Option<String>,
+}
+
+/// `reaches_limit`: this page, when it is full, is the last one that may be given.
+fn read_page(
+    plan: &mut ReadPlan,
+    disk: &mut RealDisk,
+    rows_max: usize,
+    reaches_limit: bool,
+) -> Result<PageRead, SegmentError> {
+    let page = plan.next_page(disk, rows_max)?;
+    let is_full = page.as_ref().is_some_and(|page| page.rows() >= rows_max);
+    let mut continuation = None;
+    if is_full && reaches_limit && plan.next_page(disk, 1)?.is_some() {
+        continuation = page.as_ref().and_then(|page| page.times_ns.last()).map(|last| continuation_after(*last));
+    }
+    Ok(PageRead { page, ends: !is_full || reaches_limit, continuation })
 }
 
 fn has_value(page: &Page, name: &str) -> bool {
@@ -165,63 +199,4 @@ fn has_value(page: &Page, name: &str) -> bool {
 
 fn no_points() -> Map<String, Value> {
     json!({ "format": "flatJSON", "fields": [], "points": [] }).as_object().cloned().unwrap_or_default()
-}
-
-/// `[from, to)` in nanoseconds. Absent, zero or negative lower bounds and an absent or zero upper bound are none.
-fn bounds(query: &Map<String, Value>) -> ApiResult<(i64, i64)> {
-    let from = bound(query, "fromDeltaTime", "'from' must contain seconds since epoch.")?;
-    let to = bound(query, "toDeltaTime", "'to' must contain seconds since epoch.")?;
-    let from_ms = from.filter(|from| *from > 0).unwrap_or(0);
-    let to_ms = to.filter(|to| *to != 0);
-    if to_ms.is_some_and(|to| to < from_ms) {
-        return Err(ApiError::invalid_parameters_text("'to' must be >= 'from'."));
-    }
-    let nanoseconds = |ms: i64| ms.saturating_mul(NS_PER_MS);
-    Ok((nanoseconds(from_ms), to_ms.map_or(i64::MAX, nanoseconds)))
-}
-
-/// A bound in whole milliseconds.
-fn bound(query: &Map<String, Value>, name: &str, message: &'static str) -> ApiResult<Option<i64>> {
-    let Some(given) = query.get(name) else { return Ok(None) };
-    let text = given.as_str().map(str::trim);
-    if text == Some("") {
-        return Ok(None);
-    }
-    let seconds: Option<f64> = text.and_then(|text| text.parse().ok());
-    match seconds.filter(|seconds| seconds.is_finite() && seconds.abs() <= BOUND_MAX_S) {
-        #[allow(clippy::cast_possible_truncation, reason = "bounded just above, far below 2^63")]
-        Some(seconds) => Ok(Some((seconds * 1000.0).trunc() as i64)),
-        None => Err(ApiError::invalid_parameters_text(message)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(text: &str) -> ApiResult<(i64, i64)> {
-        bounds(&wire::query::parse(text))
-    }
-
-    #[test]
-    fn bounds_are_truncated_to_milliseconds() {
-        assert_eq!(of("fromDeltaTime=1.5009&toDeltaTime=20.0001").ok(), Some((1_500_000_000, 20_000_000_000)));
-    }
-
-    #[test]
-    fn empty_zero_and_negative_lower_bounds_and_a_zero_upper_bound_are_none() {
-        for text in ["", "fromDeltaTime=0", "fromDeltaTime=", "fromDeltaTime=-3", "toDeltaTime=0", "fromTime=5"] {
-            assert_eq!(of(text).ok(), Some((0, i64::MAX)), "{text}");
-        }
-    }
-
-    #[test]
-    fn reversed_repeated_and_wordy_bounds_are_refused() {
-        for text in
-            ["fromDeltaTime=2&toDeltaTime=1", "fromDeltaTime=a", "toDeltaTime=1&toDeltaTime=2", "toDeltaTime=1e13"]
-        {
-            assert_eq!(of(text).map_err(|error| error.status), Err(400), "{text}");
-        }
-        assert_eq!(of("fromDeltaTime=2&toDeltaTime=2").ok(), Some((2_000_000_000, 2_000_000_000)));
-    }
 }

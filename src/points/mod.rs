@@ -1,15 +1,17 @@
 //! Flow 2 on a shard: its ring, its log, and what follows a write. `add` takes points in, `get` gives them out,
-//! `extents` tells holder events how long their series have become.
+//! `extents` tells holder events how long their series have become, `resume` makes up at a start for what a crash cut off.
 
 mod add;
 mod extents;
 mod get;
+pub mod resume;
+mod window;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::SeriesKey;
 use rustc_hash::FxHashMap;
@@ -26,6 +28,9 @@ use crate::router::Action;
 
 /// How long a flush waits before it is tried again after a failure (no space, say).
 const FLUSH_RETRY: Duration = Duration::from_secs(2);
+/// A flush waits while more segments than this want to be merged: each costs every reader of its slot a look. Meanwhile the
+/// ring fills, and then posts get 503.
+const UNMERGED_MAX: usize = 512;
 /// How often a frozen ring is looked at until the log has decided on its last posts.
 const SETTLE_POLL: Duration = Duration::from_millis(2);
 
@@ -37,6 +42,8 @@ pub struct Points {
     /// Column lists by element type, as the parser wants them.
     schemas: RefCell<FxHashMap<String, Arc<flatjson::Schema>>>,
     is_flushing: Cell<bool>,
+    /// Since when there is something in the ring.
+    filling_since: Cell<Option<Instant>>,
     is_out_of_space: Cell<bool>,
 }
 
@@ -48,11 +55,22 @@ impl Points {
             extents: Extents::default(),
             schemas: RefCell::default(),
             is_flushing: Cell::new(false),
+            filling_since: Cell::new(None),
             is_out_of_space: Cell::new(false),
         }
     }
 
-    /// Deleted series: gone for readers at once; from the disk when their segments are merged.
+    /// How long the oldest points have been in the ring.
+    pub fn age(&self) -> Duration {
+        self.filling_since.get().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Files and bytes of the log that a restart would replay.
+    pub fn log_extent(&self) -> (u64, u64) {
+        self.log.extent()
+    }
+
+    /// Deleted series: gone for readers at once. See [`Shard::forget_series`].
     pub fn forget(&self, keys: &[SeriesKey]) {
         let mut ingest = self.ingest.borrow_mut();
         for key in keys {
@@ -97,12 +115,14 @@ impl Shard {
                     LogEvent::Durable(durable) => {
                         ingest.durable(durable);
                         if self.points.is_out_of_space.replace(false) {
+                            self.node.shards_without_space.fetch_sub(1, Ordering::AcqRel);
                             tracing::warn!("there is space for the series log again");
                         }
                     }
                     LogEvent::NoSpace { refused, why } => {
                         // Said once, not for each post that is refused.
                         if !self.points.is_out_of_space.replace(true) {
+                            self.node.shards_without_space.fetch_add(1, Ordering::AcqRel);
                             tracing::error!(%why, "no space for the series log: points are refused until there is some");
                         }
                         ingest.refused(refused);
@@ -117,24 +137,58 @@ impl Shard {
             .await;
     }
 
+    /// Deleted series of users of this shard: gone for readers now, from the log and the segments with the upkeep.
+    pub fn forget_series(&self, keys: &[SeriesKey]) {
+        self.points.forget(keys);
+        self.node.forget_series(keys);
+    }
+
     /// Starts a flush when the ring is due for one and none is running.
     fn flush_if_due(self: &Rc<Self>) {
-        if self.points.ingest.borrow().flush_due() && !self.points.is_flushing.replace(true) {
-            let shard = Rc::clone(self);
-            shards::rt::spawn(async move {
-                shard.flush_ring().await;
-                shard.points.is_flushing.set(false);
-            });
+        if self.points.ingest.borrow().flush_due() {
+            self.start_flush(None);
         }
     }
 
-    /// Ring -> segment -> catalog -> checkpoint. Tried again until it succeeds or the log has failed.
-    async fn flush_ring(self: &Rc<Self>) {
-        if !self.points.ingest.borrow_mut().freeze() && self.points.ingest.borrow().frozen_ready().is_none() {
+    /// Looked at with every tick: a ring that fills slowly is flushed by its age, or because the upkeep asks.
+    pub fn flush_if_old(self: &Rc<Self>) {
+        let is_empty = self.points.stats().active_bytes == 0;
+        let since = self.points.filling_since.get().filter(|_| !is_empty);
+        self.points.filling_since.set(if is_empty { None } else { since.or_else(|| Some(Instant::now())) });
+        let wanted = self.node.upkeep.ring_wanted(self.handle.index);
+        if wanted.is_some() || self.points.age() >= self.node.config.series.flush_after {
+            self.start_flush(wanted);
+        }
+    }
+
+    fn start_flush(self: &Rc<Self>, wanted: Option<u64>) {
+        if self.points.is_flushing.replace(true) {
             return;
         }
-        let Some(frozen) = self.settled_ring().await else { return };
+        self.points.filling_since.set(None);
+        let shard = Rc::clone(self);
+        shards::rt::spawn(async move {
+            if shard.flush_ring().await
+                && let Some(call) = wanted
+            {
+                shard.node.upkeep.ring_flushed(shard.handle.index, call);
+            }
+            shard.points.is_flushing.set(false);
+        });
+    }
+
+    /// Ring -> segment -> catalog -> checkpoint. Tried again until it succeeds; false when the log has failed.
+    async fn flush_ring(self: &Rc<Self>) -> bool {
+        if !self.points.ingest.borrow_mut().freeze() && self.points.ingest.borrow().frozen_ready().is_none() {
+            return true;
+        }
+        let Some(frozen) = self.settled_ring().await else { return false };
         loop {
+            if self.node.segments.unmerged() > UNMERGED_MAX {
+                tracing::warn!("merges lag behind: a flush waits for them");
+                shards::rt::sleep(FLUSH_RETRY).await;
+                continue;
+            }
             match self.write_segments(Arc::clone(&frozen)).await {
                 Ok(()) => break,
                 Err(error) => {
@@ -144,9 +198,12 @@ impl Shard {
             }
         }
         self.points.ingest.borrow_mut().flushed(frozen.through());
+        self.node.upkeep.flushed();
         if let Err(error) = self.points.log.checkpoint(frozen.through()).await {
             tracing::warn!(%error, "the series log was not shortened");
+            return false;
         }
+        true
     }
 
     async fn settled_ring(&self) -> Option<Arc<Frozen>> {

@@ -8,25 +8,36 @@ use shards::Response;
 use crate::edge::Incoming;
 use crate::error::ApiError;
 use crate::metrics::{header, value};
-use crate::node::Shard;
+use crate::node::{SeriesState, Shard};
 use crate::reply;
 use crate::router::Operations;
+
+const READ_ONLY: &str = "the series log failed: repair the disk, then restart the server";
+const NO_SPACE: &str =
+    "no space for the series log, points are refused: free some on the data folder's disk, it goes on by itself";
 
 pub fn operations(shard: &Shard, which: Operations, incoming: &Incoming) -> Response {
     let echo = incoming.echo.clone();
     match which {
         Operations::Health => reply::raw_json(200, echo, &health(shard)),
         Operations::Ready => {
-            let problem = problem(shard);
+            let problem = match shard.node.ready() {
+                false => Some("starting"),
+                true => Some(READ_ONLY).filter(|_| shard.node.series_state() == SeriesState::ReadOnly),
+            };
             let body = json!({ "ready": problem.is_none(), "problem": problem });
             reply::raw_json(if problem.is_none() { 200 } else { 503 }, echo, &body)
         }
-        Operations::Status => reply::raw_json(200, echo, &json!({ "status": "ok" })),
+        Operations::Status => {
+            let (status, body) = series_status(shard.node.series_state());
+            reply::raw_json(status, echo, &body)
+        }
         Operations::Metrics => metrics(shard, incoming),
     }
 }
 
 fn health(shard: &Shard) -> Value {
+    let series = shard.node.series_state();
     json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
@@ -34,17 +45,29 @@ fn health(shard: &Shard) -> Value {
         "driver": shard.handle.driver.to_string(),
         "shards": shard.handle.count,
         "uptimeSeconds": shard.node.started.elapsed().as_secs(),
-        "seriesReadOnly": shard.node.is_series_read_only.load(Ordering::Acquire),
+        "seriesReadOnly": series == SeriesState::ReadOnly,
+        "seriesSpace": if series == SeriesState::NoSpace { "full" } else { "ok" },
+        "problem": problem(series),
     })
 }
 
-/// Why this node should get no calls, if so.
-fn problem(shard: &Shard) -> Option<&'static str> {
-    if !shard.node.ready() {
-        return Some("starting");
+/// The reference's check of its series port (spec 08, section 13). With a full disk it stays 200: reads go on, and a restart
+/// would not help.
+fn series_status(state: SeriesState) -> (u16, Value) {
+    match (state, problem(state)) {
+        (SeriesState::ReadOnly, problem) => (503, json!({ "status": "read-only", "problem": problem })),
+        (SeriesState::NoSpace, problem) => (200, json!({ "status": "no-space", "problem": problem })),
+        (SeriesState::Open, _) => (200, json!({ "status": "ok" })),
     }
-    let is_read_only = shard.node.is_series_read_only.load(Ordering::Acquire);
-    is_read_only.then_some("the series log failed: repair the disk, then restart the server")
+}
+
+/// Why series take no points, with the remedy.
+fn problem(state: SeriesState) -> Option<&'static str> {
+    match state {
+        SeriesState::Open => None,
+        SeriesState::NoSpace => Some(NO_SPACE),
+        SeriesState::ReadOnly => Some(READ_ONLY),
+    }
 }
 
 /// Prometheus text, for loopback or with the admin key.
@@ -57,8 +80,18 @@ fn metrics(shard: &Shard, incoming: &Incoming) -> Response {
     let mut out = String::new();
     shard.node.metrics.write(&mut out);
     write_shards(shard, &mut out);
+    write_refusals(shard, &mut out);
     write_segments(shard, &mut out);
     reply::text(200, incoming.echo.clone(), "text/plain; version=0.0.4; charset=utf-8", out)
+}
+
+/// What of the node takes no points.
+fn write_refusals(shard: &Shard, out: &mut String) {
+    let is_read_only = shard.node.series_state() == SeriesState::ReadOnly;
+    header(out, "coreward_series_read_only", "gauge", "1 after a series log failed, until the restart.");
+    value(out, "coreward_series_read_only", u8::from(is_read_only));
+    header(out, "coreward_series_without_space", "gauge", "Shards that refuse points because the disk is full.");
+    value(out, "coreward_series_without_space", shard.node.shards_without_space.load(Ordering::Acquire));
 }
 
 fn write_segments(shard: &Shard, out: &mut String) {
@@ -67,6 +100,19 @@ fn write_segments(shard: &Shard, out: &mut String) {
     value(out, "coreward_segments", stats.segments);
     header(out, "coreward_segment_bytes", "gauge", "Bytes of all segment files.");
     value(out, "coreward_segment_bytes", stats.bytes);
+    header(
+        out,
+        "coreward_segments_due",
+        "gauge",
+        "Segments that hold points which must go: deleted, or past their retention.",
+    );
+    value(out, "coreward_segments_due", stats.due);
+    header(out, "coreward_segments_retired", "gauge", "Files that were replaced and that readers still hold.");
+    value(out, "coreward_segments_retired", stats.retired);
+    header(out, "coreward_merges_total", "counter", "Merges and rewritings of segments.");
+    value(out, "coreward_merges_total", stats.since_start.merges);
+    header(out, "coreward_merged_bytes_total", "counter", "Bytes that merges have written.");
+    value(out, "coreward_merged_bytes_total", stats.since_start.bytes_written);
     header(out, "coreward_uptime_seconds", "gauge", "Seconds since the start.");
     value(out, "coreward_uptime_seconds", shard.node.started.elapsed().as_secs());
 }
@@ -91,5 +137,17 @@ fn write_shards(shard: &Shard, out: &mut String) {
         for (index, snapshot) in shards.iter().enumerate() {
             let _ = writeln!(out, "{name}{{shard=\"{index}\"}} {}", figure(snapshot));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_the_series_port_is_ok_or_says_what_to_do() {
+        assert_eq!(series_status(SeriesState::Open), (200, json!({ "status": "ok" })));
+        assert_eq!(series_status(SeriesState::NoSpace), (200, json!({ "status": "no-space", "problem": NO_SPACE })));
+        assert_eq!(series_status(SeriesState::ReadOnly), (503, json!({ "status": "read-only", "problem": READ_ONLY })));
     }
 }

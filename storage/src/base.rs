@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use model::{
-    Access, AuditRecord, Event, EventDeletion, EventsQuery, Grant, NewAccount, PasswordHash, SeriesKey, Session,
-    SlotId, Stream, StreamDeletion, UserId,
+    Access, AuditRecord, Duration, Event, EventDeletion, EventsQuery, Grant, NewAccount, PasswordHash, SeriesKey,
+    Session, SlotId, Stream, StreamDeletion, UserId,
 };
 use serde_json::{Map, Value};
 
@@ -32,6 +32,10 @@ pub trait BaseStore: Send + Sync + 'static {
 
     /// Every series key that has a holder event, for recovery and merges.
     fn live_series(&self, slot: SlotId) -> Result<Vec<SeriesKey>, StoreError>;
+
+    /// The same series with what is known of their holder events, in the order of their keys. Those of accounts that
+    /// are being erased are left out.
+    fn series_holders(&self, slot: SlotId) -> Result<Vec<SeriesHolder>, StoreError>;
 
     /// Every account of a slot: id and username.
     fn accounts(&self, slot: SlotId) -> Result<Vec<(UserId, String)>, StoreError>;
@@ -178,9 +182,36 @@ pub struct SeriesExtent {
     pub event_id: String,
     /// Largest deltaTime written, in seconds.
     pub duration: f64,
-    /// Time of the last write of points, and its author.
+    /// Time of the last write of points, and its author. `None`, when nobody knows the author any more, leaves the one
+    /// that the event has.
     pub modified: f64,
-    pub modified_by: String,
+    pub modified_by: Option<String>,
+}
+
+impl SeriesExtent {
+    /// Points inside the known range leave the event as it is, `modified` too (Pryv: spec 08, section 7).
+    pub fn exceeds(&self, known: &Duration) -> bool {
+        match known {
+            Duration::Seconds(length) => self.duration > *length,
+            Duration::Instant => self.duration > 0.0,
+            Duration::Running => true,
+        }
+    }
+}
+
+/// A series and its holder event, for those who look at all series of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesHolder {
+    pub key: SeriesKey,
+    pub user: UserId,
+    pub event_id: String,
+    /// Seconds since the epoch: what the times of the points are relative to.
+    pub time: f64,
+    pub duration: Duration,
+    /// The event's type, with its `series:`.
+    pub kind: String,
+    /// The event's streams, then all streams above them.
+    pub stream_ids: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

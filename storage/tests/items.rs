@@ -273,7 +273,7 @@ fn series_keys_are_never_given_twice() {
     let second = home.create_event("u1", holder("b")).series_key.unwrap();
     assert!(second > first && second.slot() == SlotId(0));
     assert_eq!(home.store.live_series(SlotId(0)).unwrap(), [second]);
-    let extent = SeriesExtent { event_id: "b".into(), duration: 60.0, modified: NOW, modified_by: "acc".into() };
+    let extent = SeriesExtent { event_id: "b".into(), duration: 60.0, modified: NOW, modified_by: Some("acc".into()) };
     home.write("u1", Write::ExtendSeries { holders: vec![extent] }).unwrap();
     let event = home.event("u1", "b").unwrap();
     assert_eq!((event.duration, event.modified_by.as_str()), (Duration::Seconds(60.0), "acc"));
@@ -287,15 +287,17 @@ fn points_inside_the_known_range_leave_their_event_as_it_is() {
     let mut holder = event("a", 1.0, &["s"]);
     holder.kind = "series:mass/kg".into();
     home.create_event("u1", holder);
-    let extend = |duration: f64, by: &str| {
-        let extent = SeriesExtent { event_id: "a".into(), duration, modified: NOW, modified_by: by.into() };
+    let extend = |duration: f64, by: Option<&str>| {
+        let extent = SeriesExtent { event_id: "a".into(), duration, modified: NOW, modified_by: by.map(str::to_owned) };
         home.write("u1", Write::ExtendSeries { holders: vec![extent] }).unwrap();
         home.event("u1", "a").unwrap()
     };
-    let longest = extend(60.0, "first");
-    assert_eq!(extend(20.0, "second"), longest);
-    assert_eq!(extend(60.0, "third"), longest);
-    assert_eq!(extend(61.0, "fourth").modified_by, "fourth");
+    let longest = extend(60.0, Some("first"));
+    assert_eq!(extend(20.0, Some("second")), longest);
+    assert_eq!(extend(60.0, Some("third")), longest);
+    assert_eq!(extend(61.0, Some("fourth")).modified_by, "fourth");
+    let after_a_crash = extend(62.0, None);
+    assert_eq!((after_a_crash.duration, after_a_crash.modified_by.as_str()), (Duration::Seconds(62.0), "fourth"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod document;
 mod expect;
+mod paging;
 mod play;
 mod races;
 mod script;
@@ -40,6 +41,7 @@ pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> R
             Some(why) => report.fail(&title, &why),
         }
     }
+    paging::run(server.address(), report)?;
     races::run(server.address(), report)?;
     let died = server.has_died()?.map(|status| server.died_error(Some(status)).to_string());
     report.check("the server is still there", died.is_none(), died.as_deref().unwrap_or_default());

@@ -1,6 +1,8 @@
 //! Cycles of load, outage, restart and comparison (D1 and D2 of the targets): no acknowledged point or event is lost, none
 //! is invented. `crash` kills the process; `power` cuts the file system under it.
 
+mod bad_disk;
+mod holders;
 mod ledger;
 mod load;
 mod power;
@@ -45,6 +47,7 @@ trait Outage {
 
 /// `cargo ci crash`.
 pub(crate) fn crash(plan: &Plan, report: &mut Report) -> Result<()> {
+    holders::run(plan, report)?;
     let mut workspace = Workspace::new("crash-")?;
     let mut outage = KillNine { folder: workspace.path().join("server") };
     let is_clean = run("crash", plan, &mut outage, report)?;
@@ -64,6 +67,8 @@ pub(crate) fn power(plan: &Plan, report: &mut Report) -> Result<()> {
             return Ok(());
         }
     };
+    bad_disk::full(plan, report)?;
+    bad_disk::dead(plan, report)?;
     let is_clean = run("power", plan, &mut outage, report)?;
     if !is_clean {
         outage.keep();

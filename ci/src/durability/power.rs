@@ -46,6 +46,11 @@ impl PowerCut {
         self.is_kept = true;
     }
 
+    /// From here on every write and sync of the file system fails.
+    pub(super) fn shut_down(&self) -> Result<()> {
+        shut_down(&self.mount_point)
+    }
+
     fn mount(&mut self) -> Result<()> {
         tools::output(
             Command::new("mount").args(["-t", "ext4", "-o", "loop"]).arg(&self.image).arg(&self.mount_point),
@@ -71,7 +76,7 @@ impl Outage for PowerCut {
     }
 
     fn strike(&mut self, server: &mut Server, signals: &Signals) -> Result<()> {
-        shut_down(&self.mount_point)?;
+        self.shut_down()?;
         signals.declare_disk_dead();
         std::thread::sleep(AGONY);
         server.kill()?;

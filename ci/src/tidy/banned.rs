@@ -26,6 +26,12 @@ const ON_A_SHARD: &[&str] = &[
     "shards/src/socket",
 ];
 
+/// In the same folders, but with a thread of its own.
+const BESIDE_THE_SHARDS: &[&str] = &[
+    // The start, before there are shards.
+    "src/points/resume",
+];
+
 /// The checks and the load generator are programs of their own.
 const NOT_THE_SERVER: &[&str] = &["bench/", "ci/"];
 
@@ -51,7 +57,7 @@ const SERVER_ITSELF: &[&str] = &[
 const RULES: &[Rule] = &[
     Rule {
         places: ON_A_SHARD,
-        except: &[],
+        except: BESIDE_THE_SHARDS,
         words: &["thread::sleep", "std::fs", "std::process", "block_on(", "blocking_recv", "blocking_send", "park()"],
         instead: "a shard may not block: use shards::rt, or a lane of the pool",
     },

@@ -29,7 +29,7 @@ const KIND_BOOLEAN: u8 = 2;
 /// The bytes were intact (their checksum held) but are no points: another version wrote them, or a defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are no points ({0}): were they written by a newer version of coreward?")]
-pub struct CodecError(&'static str);
+pub struct CodecError(pub(crate) &'static str);
 
 impl CodecError {
     pub(crate) const CUT_OFF: Self = Self("cut off");
@@ -159,7 +159,7 @@ fn put_each<T: Copy, const N: usize>(out: &mut Vec<u8>, values: &[T], bytes_of: 
     }
 }
 
-fn put_bitmap(out: &mut Vec<u8>, bits: &[bool]) {
+pub(crate) fn put_bitmap(out: &mut Vec<u8>, bits: &[bool]) {
     out.extend(
         bits.chunks(8).map(|eight| {
             eight.iter().enumerate().fold(0u8, |byte, (position, bit)| byte | (u8::from(*bit) << position))
@@ -167,24 +167,24 @@ fn put_bitmap(out: &mut Vec<u8>, bits: &[bool]) {
     );
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, bytes: usize) -> Result<&'a [u8], CodecError> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<&'a [u8], CodecError> {
         let (taken, rest) = self.rest.split_at_checked(bytes).ok_or(CodecError::CUT_OFF)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(CodecError::CUT_OFF)?;
         self.rest = rest;
         Ok(*taken)
     }
 
-    fn u8(&mut self) -> Result<u8, CodecError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, CodecError> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         Ok(bytes.as_chunks::<N>().0.iter().map(|chunk| of(*chunk)).collect())
     }
 
-    fn bitmap(&mut self, rows: usize) -> Result<Vec<bool>, CodecError> {
+    pub(crate) fn bitmap(&mut self, rows: usize) -> Result<Vec<bool>, CodecError> {
         let bytes = self.take(rows.div_ceil(8))?;
         let bits = bytes.iter().flat_map(|byte| (0..8).map(move |position| (byte >> position) & 1 == 1));
         Ok(bits.take(rows).collect())

@@ -54,6 +54,24 @@ pub enum Op<'a> {
     },
 }
 
+impl<'a> Op<'a> {
+    /// What it is about.
+    pub fn path(&self) -> &'a Path {
+        match *self {
+            Op::Create { path }
+            | Op::Allocate { path, .. }
+            | Op::WriteAt { path, .. }
+            | Op::Sync { path }
+            | Op::SyncDir { path }
+            | Op::Rename { from: path, .. }
+            | Op::Remove { path }
+            | Op::List { path }
+            | Op::ReadAt { path, .. }
+            | Op::Length { path } => path,
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
     Done,
@@ -80,6 +98,10 @@ impl DiskError {
 
     pub fn is_no_space(&self) -> bool {
         matches!(self, DiskError::NoSpace { .. })
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, DiskError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 

@@ -27,9 +27,11 @@ pub struct Ingest {
     durable_through: u64,
     /// The log has decided (durable or refused) up to here.
     settled_through: u64,
+    /// In segments up to here, so the log needs to hold nothing of it.
+    flushed_through: u64,
     active: Ring,
     frozen: Option<Arc<Frozen>>,
-    /// Deleted while in the frozen ring, which cannot change any more. Keys are never reused.
+    /// Deleted since the start: a post that was allowed just before may still come. Keys are never reused.
     forgotten: FxHashSet<SeriesKey>,
     poisoned: Option<Arc<str>>,
     points_total: u64,
@@ -57,6 +59,8 @@ pub enum IngestError {
     Poisoned { why: Arc<str> },
     #[error("the grant does not allow to write a series: check the permission of the holder event first")]
     NotWritable,
+    #[error("the series was deleted: answer as for an unknown event")]
+    Deleted,
     #[error("nothing to append: answer 200 without asking the log")]
     Empty,
     #[error(transparent)]
@@ -86,6 +90,7 @@ impl Ingest {
             sequence_last: 0,
             durable_through: 0,
             settled_through: 0,
+            flushed_through: 0,
             active: Ring::default(),
             frozen: None,
             forgotten: FxHashSet::default(),
@@ -104,6 +109,9 @@ impl Ingest {
         let mut chunks = Vec::with_capacity(batch.len());
         for (grant, points) in batch {
             let key = grant.writable_series().ok_or(IngestError::NotWritable)?;
+            if self.forgotten.contains(&key) {
+                return Err(IngestError::Deleted);
+            }
             if points.is_empty() {
                 continue;
             }
@@ -163,9 +171,10 @@ impl Ingest {
         self.frozen.is_none() && self.active.bytes >= self.limits.flush_bytes
     }
 
-    /// Closes the active ring. `false` when there is nothing in it, or a frozen one is still being flushed.
+    /// Closes the active ring. `false` when nothing came since the last flush, or a frozen one is still being flushed. A ring
+    /// that was emptied by deletions is closed, too: the log still has the deleted points.
     pub fn freeze(&mut self) -> bool {
-        if self.frozen.is_some() || self.active.is_empty() {
+        if self.frozen.is_some() || self.flushed_through == self.sequence_last {
             return false;
         }
         let ring = std::mem::take(&mut self.active);
@@ -182,7 +191,7 @@ impl Ingest {
     pub fn flushed(&mut self, through: u64) {
         if self.frozen.as_ref().is_some_and(|frozen| frozen.through() <= through) {
             self.frozen = None;
-            self.forgotten.clear();
+            self.flushed_through = through;
         }
     }
 
@@ -201,13 +210,7 @@ impl Ingest {
     /// The series was deleted: gone for readers at once.
     pub fn forget(&mut self, key: SeriesKey) {
         self.active.forget(key);
-        if self.frozen.as_ref().is_some_and(|frozen| frozen.ring.series.contains_key(&key)) {
-            self.forgotten.insert(key);
-        }
-    }
-
-    pub fn is_forgotten(&self, key: SeriesKey) -> bool {
-        self.forgotten.contains(&key)
+        self.forgotten.insert(key);
     }
 
     pub fn bytes(&self) -> u64 {

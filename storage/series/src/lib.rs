@@ -35,5 +35,6 @@ pub use query::ReadPlan;
 pub use recovery::{Damage, RecoveryError, RecoveryOptions, RecoveryReport, check, recover};
 pub use ring::{Frozen, RingView};
 pub use segment::SegmentError;
-pub use segment::catalog::{Catalog, CatalogStats};
+pub use segment::catalog::{Catalog, CatalogStats, MergeReport, MergeTotals};
 pub use segment::read::Segment;
+pub use segment::retain::{Retain, Retained};

@@ -9,8 +9,10 @@ use crate::points::Points;
 use crate::ring::{Chunk, RingView};
 use crate::rows::RowBuilder;
 use crate::segment::SegmentError;
-use crate::segment::format::BlockEntry;
+use crate::segment::format::{BlockEntry, Trim};
+use crate::segment::mask::{Mask, masks};
 use crate::segment::read::Segment;
+use model::SeriesKey;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
@@ -38,7 +40,7 @@ struct Source {
 /// What the source has not loaded yet.
 enum Rest {
     Chunk(Option<Arc<Chunk>>),
-    Blocks { segment: Arc<Segment>, blocks: Vec<BlockEntry>, next: usize },
+    Blocks { segment: Arc<Segment>, blocks: Vec<BlockEntry>, next: usize, mask: Mask },
 }
 
 struct Loaded {
@@ -58,16 +60,28 @@ impl ReadPlan {
     /// `[from_ns, to_ns)` of the view's series. `segments` ascending as [`crate::Catalog::for_key`] gives them.
     pub fn new(view: RingView, segments: Vec<Arc<Segment>>, from_ns: i64, to_ns: i64) -> Self {
         match to_ns.checked_sub(1) {
-            Some(last_ns) => Self::inclusive(view, segments, from_ns, last_ns),
-            None => Self::inclusive(RingView::empty(view.key()), Vec::new(), from_ns, to_ns),
+            Some(last_ns) => Self::inclusive(view, &segments, &[], from_ns, last_ns),
+            None => Self::inclusive(RingView::empty(view.key()), &[], &[], from_ns, to_ns),
         }
     }
 
+    /// A frozen ring's chunks, all of them.
     pub(crate) fn of_everything(view: RingView) -> Self {
-        Self::inclusive(view, Vec::new(), i64::MIN, i64::MAX)
+        Self::inclusive(view, &[], &[], i64::MIN, i64::MAX)
     }
 
-    fn inclusive(view: RingView, segments: Vec<Arc<Segment>>, from_ns: i64, last_ns: i64) -> Self {
+    /// What these segments hold in `[from_ns, last_ns]` and neither they themselves nor `newer_trims` void.
+    pub(crate) fn of_segments(
+        key: SeriesKey,
+        segments: &[Arc<Segment>],
+        newer_trims: &[Trim],
+        from_ns: i64,
+        last_ns: i64,
+    ) -> Self {
+        Self::inclusive(RingView::empty(key), segments, newer_trims, from_ns, last_ns)
+    }
+
+    fn inclusive(view: RingView, segments: &[Arc<Segment>], newer_trims: &[Trim], from_ns: i64, last_ns: i64) -> Self {
         let mut plan = Self {
             from_ns,
             last_ns,
@@ -77,12 +91,13 @@ impl ReadPlan {
             emitted_ns: None,
             loads: 0,
         };
-        for segment in segments {
-            let blocks = segment.blocks(view.key, from_ns, last_ns).to_vec();
+        for (segment, mask) in segments.iter().zip(masks(view.key, segments, newer_trims)) {
+            let mut blocks = segment.blocks(view.key, from_ns, last_ns).to_vec();
+            blocks.retain(|block| !mask.covers(block));
             let Some(first) = blocks.first() else { continue };
             let first_ns = first.first_ns;
             blocks.iter().for_each(|block| plan.note_columns(segment.names_of(block).iter()));
-            plan.add_source(first_ns, Rest::Blocks { segment, blocks, next: 0 });
+            plan.add_source(first_ns, Rest::Blocks { segment: Arc::clone(segment), blocks, next: 0, mask });
         }
         for chunk in view.chunks {
             let (Some(first), Some(last)) = (chunk.points.times_ns.first(), chunk.points.times_ns.last()) else {
@@ -180,12 +195,18 @@ impl Rest {
     fn next(&mut self, from_ns: i64, disk: &mut dyn Disk) -> Result<Option<LoadedPoints>, SegmentError> {
         match self {
             Rest::Chunk(chunk) => Ok(chunk.take().map(LoadedPoints::Chunk)),
-            Rest::Blocks { segment, blocks, next } => {
+            Rest::Blocks { segment, blocks, next, mask } => {
                 while let Some(block) = blocks.get(*next) {
                     *next += 1;
-                    if block.last_ns >= from_ns {
-                        return segment.read_block(block, disk).map(|points| Some(LoadedPoints::Block(points)));
+                    if block.last_ns < from_ns {
+                        continue;
                     }
+                    let points = segment.read_block(block, disk)?;
+                    return Ok(Some(LoadedPoints::Block(if mask.touches(block) {
+                        mask.apply(points)
+                    } else {
+                        points
+                    })));
                 }
                 Ok(None)
             }

@@ -12,6 +12,7 @@ use crate::ring::{Chunk, Frozen, Ring};
 use crate::segment::SegmentError;
 use crate::segment::catalog::Catalog;
 use model::SeriesKey;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub struct RecoveryReport {
     /// Points of series that have no holder event any more.
     pub points_dropped: u64,
     pub segments: usize,
+    /// The largest time of each series that was replayed: its holder event may not have learnt of it.
+    pub extents: BTreeMap<SeriesKey, i64>,
     /// Only with `salvage`: what was stepped over.
     pub damage: Vec<Damage>,
 }
@@ -204,8 +207,12 @@ impl<'a> Replay<'a> {
         for (key, points) in series {
             let rows = u64::try_from(points.rows()).expect("a usize fits");
             if (self.alive)(key) {
+                let points = points.normalised();
+                let Some(last_ns) = points.times_ns.last().copied() else { continue };
                 self.report.points += rows;
-                self.ring.push(key, Chunk::new(self.sequence, points.normalised()));
+                let extent = self.report.extents.entry(key).or_insert(last_ns);
+                *extent = last_ns.max(*extent);
+                self.ring.push(key, Chunk::new(self.sequence, points));
             } else {
                 self.report.points_dropped += rows;
             }

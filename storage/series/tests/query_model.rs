@@ -177,7 +177,10 @@ fn a_broken_block_is_an_error_that_names_file_and_place_and_other_series_stay_re
     content[20] ^= 1;
     disk.replace(&path, content);
     let error = node.read(key(3)).unwrap_err();
-    assert!(error.contains("s0000-n00000000000000000001.seg") && error.contains("byte 16"), "{error}");
+    assert!(
+        error.contains("s0000-n000000000001-000000000001-v000000000001.seg") && error.contains("byte 16"),
+        "{error}"
+    );
     assert_eq!(node.read(key(6)).unwrap(), [(0, 2.0)]);
 }
 

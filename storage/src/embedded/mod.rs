@@ -4,6 +4,7 @@
 //! comes before its commit (but inside a batch), no read waits for a writer.
 
 pub(crate) mod error;
+mod holders;
 mod integrity;
 mod lane;
 mod read;
@@ -27,7 +28,7 @@ use tokio::sync::oneshot;
 
 use self::slot::Slot;
 use self::writer::Job as WriterJob;
-use crate::base::{Answer, BaseStore, BatchId, ReadCall, WriteCall, Written};
+use crate::base::{Answer, BaseStore, BatchId, ReadCall, SeriesHolder, WriteCall, Written};
 use crate::{Reply, StoreError};
 
 /// Slots that a data folder may have: each open one is a thread, a file and its connections.
@@ -197,6 +198,10 @@ impl BaseStore for EmbeddedStore {
             let keys = query.query_map([], |row| row.get(0))?;
             Ok(keys.map(|raw| raw.map(rows::series_key)).collect::<Result<_, _>>()?)
         })
+    }
+
+    fn series_holders(&self, slot: SlotId) -> Result<Vec<SeriesHolder>, StoreError> {
+        self.slot(slot)?.look(holders::all)
     }
 
     fn accounts(&self, slot: SlotId) -> Result<Vec<(UserId, String)>, StoreError> {

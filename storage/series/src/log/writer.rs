@@ -83,6 +83,7 @@ struct CurrentFile {
 
 struct ClosedFile {
     path: PathBuf,
+    length: u64,
     sequence_last: u64,
 }
 
@@ -133,6 +134,13 @@ impl LogWriter {
 
     pub fn push(&mut self, group: FrameGroup) {
         self.queue.push_back(group);
+    }
+
+    /// Files that a restart would replay, and their length together.
+    pub fn extent(&self) -> (u64, u64) {
+        let current = self.current.as_ref().map(|current| current.length);
+        let lengths = self.closed.iter().map(|file| file.length).chain(current);
+        lengths.fold((0, 0), |(files, bytes), length| (files + 1, bytes + length))
     }
 
     pub fn has_work(&self) -> bool {
@@ -305,7 +313,8 @@ impl LogWriter {
 
     fn close(&mut self, file: CurrentFile) {
         self.closed_end = file.end;
-        self.closed.push_back(ClosedFile { path: file.path, sequence_last: file.sequence_last });
+        let CurrentFile { path, length, sequence_last, .. } = file;
+        self.closed.push_back(ClosedFile { path, length, sequence_last });
     }
 
     fn refuse_queue(&mut self) -> Option<Refused> {

@@ -64,18 +64,14 @@ impl Desk {
     pub(super) fn extend_series(&mut self, act: &Act<'_>, holders: &[SeriesExtent]) -> Result<Written, StoreError> {
         for extent in holders {
             let Some((row, mut event)) = self.find_event(act, &extent.event_id)? else { continue };
-            let is_longer = match event.duration {
-                model::Duration::Seconds(length) => extent.duration > length,
-                model::Duration::Instant => extent.duration > 0.0,
-                model::Duration::Running => true,
-            };
-            // Points inside the known range leave the event as it is, `modified` too (Pryv: spec 08, section 7).
-            if !is_longer {
+            if !extent.exceeds(&event.duration) {
                 continue;
             }
             event.duration = model::Duration::Seconds(extent.duration);
             event.modified = self.users.stamp(&self.connection, act.user_id, extent.modified.max(act.stamp))?;
-            event.modified_by.clone_from(&extent.modified_by);
+            if let Some(author) = &extent.modified_by {
+                event.modified_by.clone_from(author);
+            }
             event.integrity = self.settings.seals.event(|| event.to_json());
             self.store_event(act, row, &event)?;
         }
