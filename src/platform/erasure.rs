@@ -32,7 +32,7 @@ pub async fn delete_user(shard: &Rc<Shard>, incoming: &Incoming, username: &str)
         Err(StoreError::NotFound) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    shard.node.forget_series(&series);
+    shard.node.forget_account(&series);
     for index in 0..shard.handle.count {
         let mut message = Message::ForgetUser { user: entry.user.clone(), series: series.clone() };
         for _ in 0..FORGET_TRIES {

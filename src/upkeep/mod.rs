@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! a flush       -> merge what wants to be merged
-//! a deletion    -> after series.merge.eraseAfterS: every shard flushes its ring (and so cuts its log), then each segment
-//!                  that holds a deleted series is written anew
+//! a deletion    -> after series.merge.eraseAfterS (at once for an account): every shard flushes its ring (and so cuts its
+//!                  log), then each segment that holds a deleted series is written anew
 //! every series.retentionEveryS -> retention
 //! ```
 
@@ -24,6 +24,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Shards get this long to flush their rings before an erasure goes on without them (a log that failed never flushes).
 const RINGS_MAX: Duration = Duration::from_secs(30);
 const RINGS_POLL: Duration = Duration::from_millis(20);
+/// After an erasure the next one waits this many times as long as it took: with deletions all the time, most of the time is
+/// still left for merges.
+const ERASE_REST: u32 = 4;
 /// How much the thread gives way to the shards, which it shares the cores with.
 const NICE: i32 = 5;
 
@@ -42,6 +45,7 @@ pub struct Upkeep {
 struct News {
     flushed: bool,
     deleted: bool,
+    account_deleted: bool,
 }
 
 impl Upkeep {
@@ -79,6 +83,11 @@ impl Upkeep {
         }
     }
 
+    /// A person's whole account was deleted.
+    pub fn account_deleted(&self) {
+        self.tell(|news| news.account_deleted = true);
+    }
+
     /// Ends the thread: a merge on its way is given up, which costs nothing but its work.
     pub fn stop(&self, thread: JoinHandle<()>) {
         self.is_stopping.store(true, Ordering::Release);
@@ -103,7 +112,7 @@ impl Upkeep {
                 return None;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if news.flushed || news.deleted || left.is_zero() {
+            if news.flushed || news.deleted || news.account_deleted || left.is_zero() {
                 return Some(std::mem::take(&mut *news));
             }
             news = self.changed.wait_timeout(news, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -131,7 +140,8 @@ pub fn start(node: Arc<Node>) -> std::io::Result<JoinHandle<()>> {
             tracing::debug!(%error, "the upkeep of segments runs at the priority of the shards");
         }
         let disk = Interruptible { disk: RealDisk::new(), is_stopping: Arc::clone(&node.upkeep.is_stopping) };
-        Worker { node, disk, erase_at: None, retain_at: Instant::now() }.run();
+        let now = Instant::now();
+        Worker { node, disk, erase_at: None, rested_at: now, retain_at: now }.run();
     })
 }
 
@@ -139,15 +149,22 @@ struct Worker {
     node: Arc<Node>,
     disk: Interruptible,
     erase_at: Option<Instant>,
+    /// No erasure before.
+    rested_at: Instant,
     retain_at: Instant,
 }
 
 impl Worker {
     fn run(&mut self) {
-        let mut news = Some(News { flushed: true, deleted: self.node.segments.is_erasure_due() });
-        while let Some(News { deleted, .. }) = news {
-            if deleted {
-                self.erase_at.get_or_insert(Instant::now() + self.node.config.series.erase_after);
+        // What is due at the start was deleted before it, perhaps long before.
+        let account_deleted = self.node.segments.is_erasure_due();
+        let mut news = Some(News { account_deleted, ..News::default() });
+        while let Some(News { deleted, account_deleted, .. }) = news {
+            if account_deleted {
+                self.erase_at = Some(self.rested_at);
+            } else if deleted {
+                let after = Instant::now() + self.node.config.series.erase_after;
+                self.erase_at.get_or_insert(after.max(self.rested_at));
             }
             let done = self.round();
             if let Err(error) = &done
@@ -179,9 +196,11 @@ impl Worker {
     }
 
     fn erase(&mut self) -> Result<(), SegmentError> {
+        let started = Instant::now();
         self.node.upkeep.flush_rings();
         self.erase_due()?;
         self.erase_at = None;
+        self.rested_at = Instant::now() + started.elapsed() * ERASE_REST;
         Ok(())
     }
 
