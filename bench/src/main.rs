@@ -9,6 +9,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod machine;
+mod peers;
 mod plot;
 mod process;
 mod report;
