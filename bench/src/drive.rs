@@ -110,6 +110,17 @@ impl Counts {
         }
     }
 
+    /// Adds what another thread counted.
+    #[cfg(feature = "bare-metal")]
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.broken += other.broken;
+        self.body_bytes += other.body_bytes;
+        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+        self.latencies.merge(&other.latencies);
+    }
+
     pub(crate) fn count(&mut self, answer: &dyn Reply, latency: Duration) {
         if answer.is_success() {
             self.answered += 1;

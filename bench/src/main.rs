@@ -3,6 +3,7 @@
 mod accounts;
 mod answer;
 mod args;
+mod bare_metal;
 mod client;
 mod drive;
 mod error;

@@ -27,6 +27,12 @@ use crate::client::{Client, request};
 use crate::error::{BenchError, Result};
 use crate::server::Setup;
 
+#[cfg(feature = "bare-metal")]
+pub(crate) use self::{
+    coreward::Coreward,
+    points::{Posts, Values},
+};
+
 /// A running server with an empty place for the points of some series.
 pub(crate) trait Peer {
     /// Its version, and what an answer to a post means as it is configured here.

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::args::Options;
+use crate::bare_metal;
 use crate::drive::{self, Flow, Load, Pace, Window};
 use crate::error::{BenchError, Result};
 use crate::peers;
@@ -32,7 +33,7 @@ use crate::server::{Server, Setup};
 pub(crate) use file::{Common, Scenario};
 
 /// Long enough for connections, caches and the first log file.
-const WARM_UP: Duration = Duration::from_millis(300);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 pub(crate) const DATA: &str = "data";
 
 /// What a scenario does, with its numbers.
@@ -51,6 +52,7 @@ pub(crate) enum Kind {
     Start,
     Compare(peers::writing::Plan),
     CompareReads(peers::reading::Plan),
+    BareMetal(bare_metal::Plan),
 }
 
 /// What a scenario works with.
@@ -85,6 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Kind::Start => start::run(&mut run),
         Kind::Compare(plan) => peers::writing::run(plan, &mut run),
         Kind::CompareReads(plan) => peers::reading::run(plan, &mut run),
+        Kind::BareMetal(plan) => bare_metal::run(plan, &mut run),
     }?;
     report.finish()
 }
