@@ -10,7 +10,21 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Of a body whose text nobody asked for this much is kept, for the message about a refusal.
 const REFUSAL_BYTES_KEPT: usize = 600;
 
-/// One answer in the making.
+/// An answer in the making, of HTTP ([`Answer`]) or of another protocol.
+pub(crate) trait Reply {
+    /// Ready for the next answer of the connection.
+    fn reset(&mut self);
+    /// Takes what belongs to this answer and says how many bytes that was.
+    fn feed(&mut self, bytes: &[u8]) -> Result<usize>;
+    fn is_done(&self) -> bool;
+    fn is_success(&self) -> bool;
+    fn closes(&self) -> bool;
+    fn body_bytes(&self) -> u64;
+    /// What the server said instead of success.
+    fn refusal(&self) -> String;
+}
+
+/// One answer of HTTP/1.1 in the making.
 #[derive(Debug)]
 pub(crate) struct Answer {
     state: State,
@@ -197,6 +211,36 @@ impl Answer {
             return Err(BenchError::Malformed(format!("a head or line of more than {HEAD_BYTES_MAX} bytes")));
         }
         Ok(())
+    }
+}
+
+impl Reply for Answer {
+    fn reset(&mut self) {
+        self.reset();
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.feed(bytes)
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    fn is_success(&self) -> bool {
+        self.is_success()
+    }
+
+    fn closes(&self) -> bool {
+        self.closes()
+    }
+
+    fn body_bytes(&self) -> u64 {
+        self.body_bytes()
+    }
+
+    fn refusal(&self) -> String {
+        format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
     }
 }
 

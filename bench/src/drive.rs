@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Reply};
 use crate::error::{BenchError, Result};
-use crate::process::Process;
+use crate::process::{Process, Usage};
 use crate::stats::{Figures, Latencies};
 
 const READ_BYTES: usize = 256 * 1024;
@@ -38,6 +38,16 @@ pub(crate) trait Load {
 
     /// Told of each answer: whether it was a success.
     fn answered(&mut self, _connection: usize, _is_success: bool) {}
+
+    /// A connection over which requests can be sent at once.
+    fn connect(&self, address: SocketAddr) -> Result<TcpStream> {
+        TcpStream::connect(address).map_err(BenchError::system("connect to the server"))
+    }
+
+    /// What reads the answers of a connection.
+    fn reply(&self) -> Box<dyn Reply> {
+        Box::new(Answer::new())
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +75,10 @@ pub(crate) struct Window {
 #[derive(Debug)]
 pub(crate) struct Measurement {
     pub(crate) flows: Vec<Counts>,
-    seconds: f64,
-    server_cpu_seconds: f64,
-    generator_cpu_seconds: f64,
-    peak_mib: f64,
+    pub(crate) seconds: f64,
+    pub(crate) server_cpu_seconds: f64,
+    pub(crate) generator_cpu_seconds: f64,
+    pub(crate) peak_mib: f64,
 }
 
 /// What one flow saw.
@@ -83,11 +93,11 @@ pub(crate) struct Counts {
     /// Paced requests whose connection was still busy when they were due.
     pub(crate) waited: u64,
     items_per_request: u64,
-    latencies: Latencies,
+    pub(crate) latencies: Latencies,
 }
 
 impl Counts {
-    fn new(items_per_request: u64) -> Self {
+    pub(crate) fn new(items_per_request: u64) -> Self {
         Self {
             answered: 0,
             refused: 0,
@@ -100,7 +110,18 @@ impl Counts {
         }
     }
 
-    fn count(&mut self, answer: &Answer, latency: Duration) {
+    /// Adds what another thread counted.
+    #[cfg(feature = "bare-metal")]
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.broken += other.broken;
+        self.body_bytes += other.body_bytes;
+        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+        self.latencies.merge(&other.latencies);
+    }
+
+    pub(crate) fn count(&mut self, answer: &dyn Reply, latency: Duration) {
         if answer.is_success() {
             self.answered += 1;
             self.body_bytes += answer.body_bytes();
@@ -109,7 +130,7 @@ impl Counts {
         }
         self.refused += 1;
         if self.first_refusal.is_none() {
-            self.first_refusal = Some(format!("{} {}", answer.status(), String::from_utf8_lossy(answer.body())));
+            self.first_refusal = Some(answer.refusal());
         }
     }
 }
@@ -158,7 +179,7 @@ impl Measurement {
 /// Runs the flows against the server and measures `process`.
 pub(crate) fn drive(
     address: SocketAddr,
-    process: Process,
+    process: impl Usage,
     window: Window,
     flows: Vec<Flow<'_>>,
 ) -> Result<Measurement> {
@@ -177,7 +198,7 @@ pub(crate) fn drive(
         seconds,
         server_cpu_seconds: server_after.saturating_sub(server_before).as_secs_f64(),
         generator_cpu_seconds: own_after.saturating_sub(own_before).as_secs_f64(),
-        peak_mib: process.memory()?.peak_mib,
+        peak_mib: process.peak_mib()?,
     };
     driver.drain()?;
     Ok(measurement)
@@ -191,7 +212,7 @@ struct Connection {
     out: Vec<u8>,
     sent_bytes: usize,
     asked_at: Instant,
-    answer: Answer,
+    answer: Box<dyn Reply>,
     is_waiting: bool,
     /// The kernel took no more of the request: the rest goes when the socket is writable.
     is_stuck: bool,
@@ -238,9 +259,6 @@ impl<'a> Driver<'a> {
         };
         for Flow { connections, pace, load } in flows {
             let first = driver.connections.len();
-            for number in 0..connections {
-                driver.open(first + number, driver.flows.len(), number)?;
-            }
             let gap = match pace {
                 Pace::Closed => None,
                 Pace::PerSecond(rate) => Some(Duration::from_secs_f64(1.0 / rate)),
@@ -248,6 +266,9 @@ impl<'a> Driver<'a> {
             let counts = Counts::new(load.items_per_request());
             let next_due = Instant::now();
             driver.flows.push(Running { load, first, connections, gap, next_due, arrivals: 0, counts });
+            for number in 0..connections {
+                driver.open(first + number, driver.flows.len() - 1, number)?;
+            }
         }
         driver.start()?;
         Ok(driver)
@@ -282,7 +303,8 @@ impl<'a> Driver<'a> {
 
     /// Connects as number `index`, in the place of a broken connection or as the next one.
     fn open(&mut self, index: usize, flow: usize, number: usize) -> Result<()> {
-        let stream = TcpStream::connect(self.address).map_err(BenchError::system("connect to the server"))?;
+        let running = self.flows.get(flow).expect("a flow comes before its connections");
+        let stream = running.load.connect(self.address)?;
         let prepare = || -> std::io::Result<()> {
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
@@ -297,7 +319,7 @@ impl<'a> Driver<'a> {
             out: Vec::new(),
             sent_bytes: 0,
             asked_at: Instant::now(),
-            answer: Answer::new(),
+            answer: running.load.reply(),
             is_waiting: false,
             is_stuck: false,
             due: VecDeque::new(),
@@ -427,7 +449,7 @@ impl<'a> Driver<'a> {
         }
         connection.is_waiting = false;
         if let Some(flow) = self.flows.get_mut(connection.flow) {
-            flow.counts.count(&connection.answer, connection.asked_at.elapsed());
+            flow.counts.count(connection.answer.as_ref(), connection.asked_at.elapsed());
             flow.load.answered(connection.number, connection.answer.is_success());
         }
         if connection.answer.closes() { self.replace(index) } else { self.ask_again(index) }

@@ -13,6 +13,13 @@ pub(crate) enum BenchError {
     Scenario { name: String, text: String },
     #[error("no server binary at {}: build it first (cargo build --release) or name it with --server FILE", .0.display())]
     NoServer(PathBuf),
+    #[error("it is not installed: apt-get install --no-install-recommends {package}")]
+    NoPeer { package: &'static str },
+    #[cfg(feature = "bare-metal")]
+    #[error(
+        "a generator on io_uring failed: {0}; it needs 512 KiB of memlock a thread (ulimit -l) and a kernel that allows io_uring"
+    )]
+    Glommio(String),
     #[error("could not {act}: {source}")]
     System { act: String, source: std::io::Error },
     #[error("the server was not ready after {} s; its last words:\n{tail}", .waited.as_secs())]

@@ -93,7 +93,7 @@ fn commit(folder: &Path) -> String {
 }
 
 /// What a program prints; nothing when it is not there or fails.
-fn said(command: &mut Command) -> String {
+pub(crate) fn said(command: &mut Command) -> String {
     let output = command.output().ok().filter(|output| output.status.success());
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }

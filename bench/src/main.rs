@@ -3,12 +3,14 @@
 mod accounts;
 mod answer;
 mod args;
+mod bare_metal;
 mod client;
 mod drive;
 mod error;
 #[cfg(test)]
 mod fake;
 mod machine;
+mod peers;
 mod plot;
 mod process;
 mod report;

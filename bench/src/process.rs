@@ -7,9 +7,33 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::error::{BenchError, Result};
 
 /// Fields of `/proc/PID/stat` behind the command's name (proc(5): utime is field 14, stime 15, the name 2).
+/// The same two of children that have ended and were waited for follow.
 const UTIME_INDEX: usize = 11;
-const STIME_INDEX: usize = 12;
+const OWN_FIELDS: usize = 2;
+const FIELDS_WITH_ENDED_CHILDREN: usize = 4;
 const KIB: f64 = 1024.0;
+
+/// What a measurement asks about the process of a server, or about all its processes.
+pub(crate) trait Usage {
+    fn cpu(&self) -> Result<Duration>;
+    fn peak_mib(&self) -> Result<f64>;
+    /// From here on the peak is that of the coming measurement.
+    fn reset_peak(&self);
+}
+
+impl Usage for Process {
+    fn cpu(&self) -> Result<Duration> {
+        Self::cpu(*self)
+    }
+
+    fn peak_mib(&self) -> Result<f64> {
+        self.memory().map(|memory| memory.peak_mib)
+    }
+
+    fn reset_peak(&self) {
+        Self::reset_peak(*self);
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
@@ -29,8 +53,16 @@ impl Process {
 
     /// User and system time of all threads, ended ones included; the kernel's grain is 10 ms.
     pub(crate) fn cpu(self) -> Result<Duration> {
-        let text = self.read("stat")?;
-        let ticks = cpu_ticks(&text).ok_or_else(|| unreadable("stat"))?;
+        self.cpu_of(OWN_FIELDS)
+    }
+
+    /// The same and that of all children that have ended.
+    pub(crate) fn cpu_with_ended_children(self) -> Result<Duration> {
+        self.cpu_of(FIELDS_WITH_ENDED_CHILDREN)
+    }
+
+    fn cpu_of(self, fields: usize) -> Result<Duration> {
+        let ticks = cpu_ticks(&self.read("stat")?, fields).ok_or_else(|| unreadable("stat"))?;
         Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
     }
 
@@ -57,7 +89,8 @@ impl Process {
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id), "5");
     }
 
-    fn read(self, file: &str) -> Result<String> {
+    /// A file of `/proc/PID`.
+    pub(crate) fn read(self, file: &str) -> Result<String> {
         let path = format!("/proc/{}/{file}", self.id);
         std::fs::read_to_string(&path).map_err(BenchError::system(&format!("read {path}")))
     }
@@ -75,25 +108,27 @@ pub(crate) fn allow_descriptors(needed: u64) -> Result<()> {
         .map_err(|error| BenchError::System { act: "raise the limit of open files".to_owned(), source: error.into() })
 }
 
-fn unreadable(file: &str) -> BenchError {
+pub(crate) fn unreadable(file: &str) -> BenchError {
     BenchError::System { act: format!("understand /proc/PID/{file}"), source: std::io::ErrorKind::InvalidData.into() }
 }
 
-fn cpu_ticks(stat: &str) -> Option<u64> {
+fn cpu_ticks(stat: &str, fields: usize) -> Option<u64> {
     // The name may hold blanks and parentheses: fields count from its last one.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let field = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    Some(field(UTIME_INDEX)? + field(STIME_INDEX)?)
+    let (_, text) = stat.rsplit_once(')')?;
+    let ticks = text.split_whitespace().skip(UTIME_INDEX).take(fields).map(|field| field.parse::<u64>().ok());
+    let ticks = ticks.collect::<Option<Vec<u64>>>()?;
+    (ticks.len() == fields).then(|| ticks.into_iter().sum())
 }
 
 fn memory(status: &str) -> Option<Memory> {
-    let mib = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib / KIB)
-    };
-    Some(Memory { rss_mib: mib("VmRSS")?, peak_mib: mib("VmHWM")? })
+    Some(Memory { rss_mib: mib(status, "VmRSS")?, peak_mib: mib(status, "VmHWM")? })
+}
+
+/// The value of the line `NAME:  VALUE kB`.
+pub(crate) fn mib(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / KIB)
 }
 
 #[cfg(test)]
@@ -102,9 +137,10 @@ mod tests {
 
     #[test]
     fn a_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
-        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 120 34 0 0 20 0 3";
-        assert_eq!(cpu_ticks(stat), Some(154));
-        assert_eq!(cpu_ticks("7 (short) S 1"), None);
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 120 34 5 6 20 0 3";
+        assert_eq!(cpu_ticks(stat, OWN_FIELDS), Some(154));
+        assert_eq!(cpu_ticks(stat, FIELDS_WITH_ENDED_CHILDREN), Some(165));
+        assert_eq!(cpu_ticks("7 (short) S 1", OWN_FIELDS), None);
     }
 
     #[test]

@@ -140,6 +140,11 @@ impl Report {
         }
     }
 
+    /// The medians of a variant's rounds so far.
+    pub(crate) fn median(&self, variant: &str) -> Option<&Figures> {
+        self.variants.iter().find(|known| known.name == variant).map(|known| &known.median)
+    }
+
     /// Prints the medians and writes all files.
     pub(crate) fn finish(mut self) -> Result<()> {
         for goal in &self.settings.goals {

@@ -149,6 +149,11 @@ fn is_ready(address: SocketAddr) -> bool {
 
 /// A port that nobody listens on now; the kernel does not hand the same one out again soon.
 fn free_port() -> Result<u16> {
+    free_address().map(|address| address.port())
+}
+
+/// The same as an address of this machine.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(BenchError::system("find a free port"))?;
-    Ok(listener.local_addr().map_err(BenchError::system("find a free port"))?.port())
+    listener.local_addr().map_err(BenchError::system("find a free port"))
 }

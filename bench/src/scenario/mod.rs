@@ -14,6 +14,7 @@ mod soak;
 mod start;
 mod template;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,16 +22,19 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::args::Options;
+use crate::bare_metal;
 use crate::drive::{self, Flow, Load, Pace, Window};
 use crate::error::{BenchError, Result};
+use crate::peers;
+use crate::process::Usage;
 use crate::report::Report;
 use crate::server::{Server, Setup};
 
 pub(crate) use file::{Common, Scenario};
 
 /// Long enough for connections, caches and the first log file.
-const WARM_UP: Duration = Duration::from_millis(300);
-const DATA: &str = "data";
+pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
+pub(crate) const DATA: &str = "data";
 
 /// What a scenario does, with its numbers.
 #[derive(Debug, Deserialize)]
@@ -46,6 +50,9 @@ pub(crate) enum Kind {
     Ecg(ecg::Plan),
     Soak(soak::Plan),
     Start,
+    Compare(peers::writing::Plan),
+    CompareReads(peers::reading::Plan),
+    BareMetal(bare_metal::Plan),
 }
 
 /// What a scenario works with.
@@ -78,18 +85,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Kind::Ecg(plan) => ecg::run(plan, &mut run),
         Kind::Soak(plan) => soak::run(plan, &mut run),
         Kind::Start => start::run(&mut run),
+        Kind::Compare(plan) => peers::writing::run(plan, &mut run),
+        Kind::CompareReads(plan) => peers::reading::run(plan, &mut run),
+        Kind::BareMetal(plan) => bare_metal::run(plan, &mut run),
     }?;
     report.finish()
 }
 
 /// A folder for one server, removed at the end of the scenario.
-struct Place {
-    setup: Setup,
+pub(crate) struct Place {
+    pub(crate) setup: Setup,
     _folder: TempDir,
 }
 
 impl Place {
-    fn new(run: &Run<'_>) -> Result<Self> {
+    pub(crate) fn new(run: &Run<'_>) -> Result<Self> {
         Self::below(run, &run.options.data)
     }
 
@@ -106,7 +116,7 @@ impl Place {
         Ok(Self { setup, _folder: folder })
     }
 
-    fn data(&self) -> std::path::PathBuf {
+    pub(crate) fn data(&self) -> std::path::PathBuf {
         self.setup.folder.join(DATA)
     }
 }
@@ -121,18 +131,31 @@ struct Variant<L> {
 impl Run<'_> {
     /// One window of one variant against the server; says how many requests were refused.
     fn measure<L: Load>(&mut self, server: &Server, variant: &mut Variant<L>) -> Result<u64> {
+        let Variant { name, connections, load } = variant;
+        self.measure_at(server.address(), server.process(), name, *connections, load)
+    }
+
+    /// The same of any process that listens at `address`.
+    pub(crate) fn measure_at(
+        &mut self,
+        address: SocketAddr,
+        process: impl Usage,
+        name: &str,
+        connections: usize,
+        load: &mut dyn Load,
+    ) -> Result<u64> {
         let window = Window { warm_up: WARM_UP, measured: self.common.window() };
-        let flow = Flow { connections: variant.connections, pace: Pace::Closed, load: &mut variant.load };
-        let measured = drive::drive(server.address(), server.process(), window, vec![flow])?;
+        let flow = Flow { connections, pace: Pace::Closed, load };
+        let measured = drive::drive(address, process, window, vec![flow])?;
         let Some(counts) = measured.flows.first().filter(|counts| counts.answered > 0) else {
             let refusal = measured.flows.into_iter().find_map(|counts| counts.first_refusal);
             let text = refusal.unwrap_or_else(|| "no answer at all".to_owned());
-            return Err(BenchError::NothingMeasured { variant: variant.name.clone(), text });
+            return Err(BenchError::NothingMeasured { variant: name.to_owned(), text });
         };
         if let Some(text) = &counts.first_refusal {
-            self.report.note(format!("{}: requests were refused, the first: {text}", variant.name));
+            self.report.note(format!("{name}: requests were refused, the first: {text}"));
         }
-        self.report.add(&variant.name, measured.figures(counts));
+        self.report.add(name, measured.figures(counts));
         Ok(counts.refused)
     }
 
