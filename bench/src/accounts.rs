@@ -11,6 +11,9 @@ use crate::error::{BenchError, Result};
 const CLIENTS: usize = 8;
 pub(crate) const STREAM: &str = "bench";
 const PASSWORD: &str = "bench-password-1";
+/// A series of one column of numbers, and one of seven of which five are optional.
+pub(crate) const MASS: &str = "series:mass/kg";
+pub(crate) const TRACK: &str = "series:position/wgs84";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
@@ -22,6 +25,8 @@ pub(crate) struct Account {
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     pub(crate) path: String,
+    /// The path of the holder event.
+    pub(crate) event: String,
     pub(crate) token: String,
 }
 
@@ -31,18 +36,25 @@ pub(crate) fn create(address: SocketAddr, count: usize) -> Result<Vec<Account>> 
     in_parallel(address, count, create_one)
 }
 
-/// Makes `count` series spread evenly over the accounts.
-pub(crate) fn create_series(address: SocketAddr, accounts: &[Account], count: usize) -> Result<Vec<Series>> {
-    in_parallel(address, count, |client, index| {
-        let Some(account) = accounts.get(index % accounts.len().max(1)) else {
-            return Err(BenchError::Usage("series need at least one user".to_owned()));
-        };
-        let Account { username, token } = account;
-        let event = json!({ "streamIds": [STREAM], "type": "series:mass/kg", "time": 1_600_000_000 });
-        let made = client.call("POST", &format!("/{username}/events"), token, Some(&event))?;
-        let id = text(&made, "/event/id")?;
-        Ok(Series { path: format!("/{username}/events/{id}/series"), token: token.clone() })
+/// Makes `count` series of one type spread evenly over the accounts.
+pub(crate) fn create_series(
+    address: SocketAddr,
+    accounts: &[Account],
+    count: usize,
+    kind: &str,
+) -> Result<Vec<Series>> {
+    in_parallel(address, count, |client, index| match accounts.get(index % accounts.len().max(1)) {
+        Some(account) => create_one_series(client, account, kind),
+        None => Err(BenchError::Usage("series need at least one user".to_owned())),
     })
+}
+
+pub(crate) fn create_one_series(client: &mut Client, account: &Account, kind: &str) -> Result<Series> {
+    let Account { username, token } = account;
+    let event = json!({ "streamIds": [STREAM], "type": kind, "time": 1_600_000_000 });
+    let made = client.call("POST", &format!("/{username}/events"), token, Some(&event))?;
+    let event = format!("/{username}/events/{}", text(&made, "/event/id")?);
+    Ok(Series { path: format!("{event}/series"), event, token: token.clone() })
 }
 
 /// Fills an account up to `count` events, by batch calls.
@@ -101,7 +113,7 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 }
 
 /// `act` for each of 0..`count` on a few connections; the results in order.
-fn in_parallel<T: Send>(
+pub(crate) fn in_parallel<T: Send>(
     address: SocketAddr,
     count: usize,
     act: impl Fn(&mut Client, usize) -> Result<T> + Sync,
@@ -155,7 +167,7 @@ mod tests {
         let accounts = create(fake.address(), 20).unwrap();
         let names: Vec<&str> = accounts.iter().map(|account| account.username.as_str()).collect();
         assert!(names.is_sorted() && names.len() == 20, "{names:?}");
-        let series = create_series(fake.address(), &accounts[..3], 5).unwrap();
+        let series = create_series(fake.address(), &accounts[..3], 5, MASS).unwrap();
         let expected =
             [0, 1, 2, 0, 1].map(|index| (format!("/bench-{index:06}/events/e1/series"), format!("t-bench-{index:06}")));
         assert_eq!(series.into_iter().map(|series| (series.path, series.token)).collect::<Vec<_>>(), expected);

@@ -9,6 +9,8 @@ pub(crate) type Result<T, E = BenchError> = std::result::Result<T, E>;
 pub(crate) enum BenchError {
     #[error("{0}; see `bench --help`")]
     Usage(String),
+    #[error("the scenario {name} cannot be read: {text}; correct the file or the --set of the command line")]
+    Scenario { name: String, text: String },
     #[error("no server binary at {}: build it first (cargo build --release) or name it with --server FILE", .0.display())]
     NoServer(PathBuf),
     #[error("could not {act}: {source}")]

@@ -9,8 +9,10 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod machine;
+mod plot;
 mod process;
 mod report;
+mod sample;
 mod scenario;
 mod server;
 mod stats;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
             print!("{}", args::HELP);
             Ok(())
         }
+        args::Asked::List => scenario::list(),
         args::Asked::Run(options) => scenario::run(&options),
     });
     match outcome {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::error::{BenchError, Result};
 
 /// Fields of `/proc/PID/stat` behind the command's name (proc(5): utime is field 14, stime 15, the name 2).
@@ -36,6 +38,19 @@ impl Process {
         memory(&self.read("status")?).ok_or_else(|| unreadable("status"))
     }
 
+    /// Open descriptors.
+    pub(crate) fn descriptors(self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.id);
+        let entries = std::fs::read_dir(&path).map_err(BenchError::system(&format!("read {path}")))?;
+        Ok(entries.count())
+    }
+
+    pub(crate) fn threads(self) -> Result<u64> {
+        let status = self.read("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+        line.and_then(|count| count.trim().parse().ok()).ok_or_else(|| unreadable("status"))
+    }
+
     /// From here on the peak is that of the coming measurement.
     pub(crate) fn reset_peak(self) {
         // Without the right to do so the peak stays that of the whole run, which is still an upper bound.
@@ -46,6 +61,18 @@ impl Process {
         let path = format!("/proc/{}/{file}", self.id);
         std::fs::read_to_string(&path).map_err(BenchError::system(&format!("read {path}")))
     }
+}
+
+/// Lets this process open as many files as it may, if that is enough.
+pub(crate) fn allow_descriptors(needed: u64) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(u64::MAX);
+    if needed > allowed {
+        return Err(BenchError::Descriptors { needed, allowed });
+    }
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised)
+        .map_err(|error| BenchError::System { act: "raise the limit of open files".to_owned(), source: error.into() })
 }
 
 fn unreadable(file: &str) -> BenchError {
@@ -92,6 +119,7 @@ mod tests {
         let own = Process::own();
         let before = own.cpu().unwrap();
         assert!(own.memory().unwrap().rss_mib > 0.0);
+        assert!(own.descriptors().unwrap() >= 3 && own.threads().unwrap() >= 1);
         let mut sum = 0_u64;
         while own.cpu().unwrap() <= before {
             sum = (0..1_000_000).fold(sum, |sum, value| std::hint::black_box(sum ^ value));

@@ -1,26 +1,33 @@
-//! Rounds and medians as a table on the terminal and as JSON in a file.
+//! Rounds, medians and samples: as a table on the terminal, and as Markdown, JSON and pictures in the results folder.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::Options;
 use crate::error::{BenchError, Result};
-use crate::machine::Machine;
+use crate::machine::{Build, Machine};
+use crate::plot;
+use crate::scenario::{Common, Scenario};
 use crate::stats::Figures;
 
-const COLUMN_CHARS_MIN: usize = 8;
-
-/// All that a run measured, variant by variant.
+/// All that a run measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    scenario: &'static str,
+    scenario: String,
+    command: String,
     machine: Machine,
-    options: String,
+    build: Build,
+    settings: Common,
     variants: Vec<Variant>,
-    /// What was not measured, and why.
-    skipped: Vec<String>,
+    /// What was seen over time, for kinds that look.
+    samples: Vec<Figures>,
+    verdicts: Vec<Verdict>,
+    /// What was not measured, and why; what else a reader must know.
+    notes: Vec<String>,
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,68 +35,103 @@ struct Variant {
     name: String,
     rounds: Vec<Figures>,
     median: Figures,
-    goal: Option<Goal>,
 }
 
-/// The first goal of a figure, from the table of targets.
-#[derive(Debug, Clone, Copy, Serialize)]
+/// Something that must be so, and whether it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Verdict {
+    text: String,
+    is_met: bool,
+}
+
+/// A bound of a figure of some variants, from the table of targets.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Goal {
-    figure: &'static str,
-    bound: f64,
-    is_lower_bound: bool,
+    /// Part of the variants' names.
+    #[serde(default)]
+    variants: String,
+    figure: String,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+    /// The bound to reach beyond the first goal.
+    stretch: Option<f64>,
 }
 
 impl Goal {
-    pub(crate) fn at_least(figure: &'static str, bound: f64) -> Self {
-        Self { figure, bound, is_lower_bound: true }
+    pub(crate) fn has_one_bound(&self) -> bool {
+        self.at_least.is_some() != self.at_most.is_some()
     }
 
-    pub(crate) fn at_most(figure: &'static str, bound: f64) -> Self {
-        Self { figure, bound, is_lower_bound: false }
-    }
-
-    fn is_met(self, value: f64) -> bool {
-        if self.is_lower_bound { value >= self.bound } else { value <= self.bound }
-    }
-
-    fn verdict(self, median: &Figures) -> String {
-        let value = median.get(self.figure).unwrap_or(f64::NAN);
-        let relation = if self.is_lower_bound { "at least" } else { "at most" };
-        let verdict = if self.is_met(value) { "met" } else { "MISSED" };
-        format!(
-            "first goal {verdict}: {} {} ({relation} {}, x{:.2})",
-            self.figure,
-            short(value),
-            short(self.bound),
-            value / self.bound
-        )
+    fn verdict(&self, variant: &Variant) -> Option<Verdict> {
+        let value = variant.median.get(&self.figure).filter(|_| variant.name.contains(&self.variants))?;
+        let (relation, bound) = match (self.at_least, self.at_most) {
+            (Some(bound), _) => ("at least", bound),
+            (None, bound) => ("at most", bound?),
+        };
+        let reaches = |bound: f64| if self.at_least.is_some() { value >= bound } else { value <= bound };
+        let is_met = reaches(bound);
+        let said = |is_met: bool| if is_met { "met" } else { "MISSED" };
+        let (found, wanted) = (short(value), short(bound));
+        let mut text =
+            format!("{}: {} {found}, first goal {relation} {wanted}: {}", variant.name, self.figure, said(is_met));
+        if bound != 0.0 {
+            let _ = write!(text, " (x{:.2})", value / bound);
+        }
+        if let Some(stretch) = self.stretch {
+            let _ = write!(text, "; stretch {}: {}", short(stretch), if reaches(stretch) { "met" } else { "not yet" });
+        }
+        Some(Verdict { text, is_met })
     }
 }
 
 impl Report {
-    pub(crate) fn new(scenario: &'static str, options: &Options) -> Self {
+    pub(crate) fn new(scenario: &Scenario, options: &Options) -> Result<Self> {
+        let folder = options.results_folder();
+        std::fs::create_dir_all(&folder).map_err(BenchError::system(&format!("create {}", folder.display())))?;
         let report = Self {
-            scenario,
-            machine: Machine::describe(),
-            options: format!("{options:?}"),
+            scenario: scenario.name.clone(),
+            command: std::env::args().skip(1).fold("bench".to_owned(), |line, word| line + " " + &word),
+            machine: Machine::describe(&options.data),
+            build: Build::describe(&options.server),
+            settings: scenario.common.clone(),
             variants: Vec::new(),
-            skipped: Vec::new(),
+            samples: Vec::new(),
+            verdicts: Vec::new(),
+            notes: Vec::new(),
+            folder,
         };
-        println!("{scenario} on {}", report.machine);
-        report
+        println!("{}: {}\n{}\n{}", report.scenario, report.settings.about, report.machine, report.build);
+        Ok(report)
     }
 
-    pub(crate) fn skip(&mut self, what: &str, reason: &str) {
-        println!("skipped: {what}: {reason}");
-        self.skipped.push(format!("{what}: {reason}"));
+    /// Where a scenario's own files go: `NAME.ENDING` beside the others.
+    pub(crate) fn file(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}.{ending}", self.scenario))
+    }
+
+    /// Said once, however often it is seen.
+    pub(crate) fn note(&mut self, text: String) {
+        if !self.notes.contains(&text) {
+            println!("note: {text}");
+            self.notes.push(text);
+        }
+    }
+
+    pub(crate) fn judge(&mut self, text: String, is_met: bool) {
+        self.verdicts.push(Verdict { text: format!("{text}: {}", if is_met { "met" } else { "MISSED" }), is_met });
+    }
+
+    pub(crate) fn samples(&mut self, samples: Vec<Figures>) {
+        self.samples = samples;
     }
 
     /// Adds one round of a variant; variants keep the order of their first round.
-    pub(crate) fn add(&mut self, variant: &str, goal: Option<Goal>, round: Figures) {
+    pub(crate) fn add(&mut self, variant: &str, round: Figures) {
         let index = self.variants.iter().position(|known| known.name == variant).unwrap_or(self.variants.len());
         if index == self.variants.len() {
             let name = variant.to_owned();
-            self.variants.push(Variant { name, rounds: Vec::new(), median: Figures::default(), goal });
+            self.variants.push(Variant { name, rounds: Vec::new(), median: Figures::default() });
         }
         if let Some(known) = self.variants.get_mut(index) {
             println!("  {variant}, round {}: {}", known.rounds.len() + 1, line(&round));
@@ -98,46 +140,120 @@ impl Report {
         }
     }
 
-    /// Prints the medians and, if asked for, writes everything as JSON.
-    pub(crate) fn finish(&self, json: Option<&Path>) -> Result<()> {
-        print!("{}", self.table());
-        let Some(path) = json else { return Ok(()) };
-        let text = serde_json::to_string_pretty(self).expect("figures and names are JSON");
-        std::fs::write(path, text + "\n").map_err(BenchError::system(&format!("write {}", path.display())))
+    /// Prints the medians and writes all files.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        for goal in &self.settings.goals {
+            self.verdicts.extend(self.variants.iter().filter_map(|variant| goal.verdict(variant)));
+        }
+        println!("\n{}", self.tables());
+        let json = serde_json::to_string_pretty(&self).expect("figures and names are JSON");
+        write(&self.file("json"), &(json + "\n"))?;
+        let pictures = self.pictures();
+        for (ending, svg) in &pictures {
+            write(&self.file(ending), svg)?;
+        }
+        write(&self.file("md"), &self.markdown(&pictures))?;
+        println!("written: {}", self.file("md").display());
+        Ok(())
     }
 
-    fn table(&self) -> String {
-        let mut out = format!("\n{}: medians of {} rounds\n", self.scenario, self.rounds());
-        let name_chars = self.variants.iter().map(|variant| variant.name.len()).max().unwrap_or(0);
-        let mut header = Vec::new();
-        for variant in &self.variants {
-            let names: Vec<&str> = variant.median.iter().map(|(name, _)| name).collect();
-            if names != header {
-                let _ = write!(out, "{:name_chars$}", "");
-                for name in &names {
-                    let _ = write!(out, "  {name:>COLUMN_CHARS_MIN$}");
-                }
-                out.push('\n');
-                header = names;
-            }
-            let _ = write!(out, "{:name_chars$}", variant.name);
-            for (name, value) in variant.median.iter() {
-                let width = name.len().max(COLUMN_CHARS_MIN);
-                let _ = write!(out, "  {:>width$}", short(value));
-            }
+    /// Pictures by the ending of their file.
+    fn pictures(&self) -> Vec<(&'static str, String)> {
+        let mut pictures = Vec::new();
+        let bars: Vec<plot::BarPanel> = self.settings.bars.iter().map(|figure| self.bar_panel(figure)).collect();
+        if bars.iter().any(|panel| !panel.bars.is_empty()) {
+            pictures.push(("svg", plot::bars(&self.settings.about, &bars)));
+        }
+        if !self.samples.is_empty() && !self.settings.lines.is_empty() {
+            let panels: Vec<plot::LinePanel> = self.settings.lines.iter().map(|names| self.line_panel(names)).collect();
+            let ending = if pictures.is_empty() { "svg" } else { "time.svg" };
+            pictures.push((ending, plot::lines(&self.settings.about, &panels)));
+        }
+        pictures
+    }
+
+    fn bar_panel(&self, figure: &str) -> plot::BarPanel {
+        let value = |variant: &Variant| Some((variant.name.clone(), variant.median.get(figure)?));
+        let bound = |goal: &Goal| goal.at_least.or(goal.at_most);
+        let goals: Vec<&Goal> = self.settings.goals.iter().filter(|goal| goal.figure == figure).collect();
+        let goal_of = |name: &str| goals.iter().find(|goal| name.contains(&goal.variants)).and_then(|goal| bound(goal));
+        let bars = self.variants.iter().filter_map(value);
+        let bars = bars.map(|(name, value)| plot::Bar { goal: goal_of(&name), label: name, value }).collect();
+        plot::BarPanel { title: figure.to_owned(), bars }
+    }
+
+    fn line_panel(&self, names: &[String]) -> plot::LinePanel {
+        let points = |name: &str| -> Vec<(f64, f64)> {
+            self.samples.iter().filter_map(|sample| Some((sample.get("s")?, sample.get(name)?))).collect()
+        };
+        let curves = names.iter().map(|name| plot::Curve { label: name.clone(), points: points(name) }).collect();
+        plot::LinePanel { curves }
+    }
+
+    fn markdown(&self, pictures: &[(&'static str, String)]) -> String {
+        let Self { scenario, settings, machine, build, command, notes, .. } = self;
+        let mut out = format!("# {scenario}\n\n{}\n\n", settings.about);
+        let _ = writeln!(out, "- machine: {machine}\n- server: {build}\n- command: `{command}`");
+        let _ = writeln!(out, "- medians of {} round(s); cpu-s is CPU time of the server process", self.rounds());
+        for note in notes {
+            let _ = writeln!(out, "- {note}");
+        }
+        let _ = write!(out, "\n{}", self.tables());
+        for (ending, _) in pictures {
+            let _ = write!(out, "\n![{scenario}]({scenario}.{ending})\n");
+        }
+        out
+    }
+
+    /// The medians, variants of the same figures together, and the verdicts.
+    fn tables(&self) -> String {
+        let mut out = String::new();
+        for group in self.variants.chunk_by(|one, next| one.median.names().eq(next.median.names())) {
+            let names = group.first().into_iter().flat_map(|variant| variant.median.names());
+            let mut rows = vec![std::iter::once("variant").chain(names).map(str::to_owned).collect::<Vec<_>>()];
+            rows.extend(group.iter().map(|variant| {
+                let values = variant.median.iter().map(|(_, value)| short(value));
+                std::iter::once(variant.name.clone()).chain(values).collect()
+            }));
+            out.push_str(&table(&rows));
             out.push('\n');
         }
-        for variant in &self.variants {
-            if let Some(goal) = variant.goal {
-                let _ = writeln!(out, "{}: {}", variant.name, goal.verdict(&variant.median));
-            }
+        for verdict in &self.verdicts {
+            let _ = writeln!(out, "- {}", verdict.text);
         }
         out
     }
 
     fn rounds(&self) -> usize {
-        self.variants.first().map_or(0, |variant| variant.rounds.len())
+        self.variants.iter().map(|variant| variant.rounds.len()).max().unwrap_or(0)
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(BenchError::system(&format!("write {}", path.display())))
+}
+
+/// A Markdown table whose columns are aligned for the terminal too; the first row is the heading.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let chars =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0).max(3);
+    let widths: Vec<usize> = (0..columns).map(chars).collect();
+    let mut out = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if column == 0 { write!(out, "| {cell:<width$} ") } else { write!(out, "| {cell:>width$} ") };
+        }
+        out.push_str("|\n");
+        if number == 0 {
+            for (column, width) in widths.iter().enumerate() {
+                let dashes = "-".repeat(*width);
+                let _ = if column == 0 { write!(out, "|-{dashes}-") } else { write!(out, "|-{dashes}:") };
+            }
+            out.push_str("|\n");
+        }
+    }
+    out
 }
 
 fn line(figures: &Figures) -> String {
@@ -145,7 +261,7 @@ fn line(figures: &Figures) -> String {
 }
 
 /// Three or more digits, with k and M above ten thousand.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 10_000_000.0 => format!("{:.1}M", value / 1e6),
         size if size >= 1_000_000.0 => format!("{:.2}M", value / 1e6),
@@ -164,42 +280,70 @@ mod tests {
         Figures::default().with("req/s", rate).with("p99 ms", 1.5)
     }
 
-    fn report() -> Report {
+    fn goal(variants: &str, figure: &str, bound: f64, stretch: Option<f64>) -> Goal {
+        let (variants, figure) = (variants.to_owned(), figure.to_owned());
+        Goal { variants, figure, at_least: Some(bound), at_most: None, stretch }
+    }
+
+    fn report(folder: &Path) -> Report {
+        let most = Goal { at_least: None, at_most: Some(1.0), ..goal("large", "p99 ms", 0.0, None) };
         Report {
-            scenario: "test",
-            machine: Machine::describe(),
-            options: String::new(),
+            scenario: "test".to_owned(),
+            command: "bench test".to_owned(),
+            machine: Machine::describe(folder),
+            build: Build::describe(Path::new("/no/server")),
+            settings: Common {
+                about: "about".to_owned(),
+                rounds: 3,
+                seconds: 1.0,
+                connections: 1,
+                server: std::collections::BTreeMap::new(),
+                goals: vec![goal("small", "req/s", 150.0, Some(1_000.0)), most],
+                bars: vec!["req/s".to_owned()],
+                lines: vec![vec!["req/s".to_owned()]],
+            },
             variants: Vec::new(),
-            skipped: Vec::new(),
+            samples: Vec::new(),
+            verdicts: Vec::new(),
+            notes: Vec::new(),
+            folder: folder.to_path_buf(),
         }
     }
 
     #[test]
-    fn the_table_shows_medians_and_says_whether_the_goal_is_met() {
-        let mut report = report();
-        for rate in [100.0, 300.0, 200.0] {
-            report.add("small", Some(Goal::at_least("req/s", 150.0)), figures(rate));
-            report.add("large", Some(Goal::at_most("p99 ms", 1.0)), figures(rate * 100.0));
-        }
-        let table = report.table();
-        assert!(table.contains("medians of 3 rounds"), "{table}");
-        assert!(table.contains("small: first goal met: req/s 200 (at least 150, x1.33)"), "{table}");
-        assert!(table.contains("large: first goal MISSED: p99 ms 1.500 (at most 1, x1.50)"), "{table}");
-        assert_eq!(table.matches("req/s  ").count(), 1, "one header for equal columns: {table}");
-    }
-
-    #[test]
-    fn the_json_holds_machine_rounds_medians_and_what_was_skipped() {
+    fn the_results_show_medians_and_whether_the_goals_are_met() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("figures.json");
-        let mut report = report();
-        report.add("one", None, figures(10.0));
-        report.skip("two", "no reason");
-        report.finish(Some(&file)).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        assert_eq!(json.pointer("/variants/0/median/req~1s").and_then(serde_json::Value::as_f64), Some(10.0));
-        assert!(json.pointer("/machine/cores").is_some() && json.pointer("/variants/0/rounds/0").is_some());
-        assert_eq!(json.pointer("/skipped/0").and_then(serde_json::Value::as_str), Some("two: no reason"));
+        let mut report = report(folder.path());
+        for rate in [100.0, 300.0, 200.0] {
+            report.add("small", figures(rate));
+            report.add("large", figures(rate * 100.0));
+        }
+        report.note("two: no reason".to_owned());
+        report.note("two: no reason".to_owned());
+        report.samples((0..5).map(|at| Figures::default().with("s", f64::from(at)).with("req/s", 1.0)).collect());
+        report.finish().unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let text = read("test.md");
+        assert!(text.contains("| small   |   200 |  1.500 |"), "{text}");
+        assert!(
+            text.contains("- small: req/s 200, first goal at least 150: met (x1.33); stretch 1000: not yet"),
+            "{text}"
+        );
+        assert!(text.contains("- large: p99 ms 1.500, first goal at most 1: MISSED (x1.50)"), "{text}");
+        assert_eq!(text.matches("req/s |").count(), 1, "one heading for equal columns: {text}");
+        assert!(text.contains("(test.svg)") && text.contains("(test.time.svg)"), "{text}");
+        assert!(read("test.svg").starts_with("<svg") && read("test.time.svg").starts_with("<svg"));
+        let json: serde_json::Value = serde_json::from_str(&read("test.json")).unwrap();
+        assert_eq!(json.pointer("/variants/0/median/req~1s").and_then(serde_json::Value::as_f64), Some(200.0));
+        assert!(json.pointer("/machine/cores").is_some() && json.pointer("/variants/0/rounds/2").is_some());
+        assert_eq!(json.pointer("/notes"), Some(&serde_json::json!(["two: no reason"])));
+    }
+
+    #[test]
+    fn a_goal_has_one_bound() {
+        assert!(goal("", "x", 1.0, None).has_one_bound());
+        assert!(!Goal { at_most: Some(1.0), ..goal("", "x", 1.0, None) }.has_one_bound());
+        assert!(!Goal { at_least: None, ..goal("", "x", 1.0, None) }.has_one_bound());
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl Server {
         })
     }
 
+    /// SIGKILL: whatever is not on disk, or on its way there in the kernel, is gone.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill().map_err(BenchError::system("kill the server"))?;
+        self.child.wait().map(|_| ()).map_err(BenchError::system("wait for the killed server"))
+    }
+
     fn end(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().map_err(BenchError::system("ask after the server process"))
     }

@@ -25,6 +25,10 @@ impl Figures {
         self.0.iter().copied()
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
+    }
+
     /// Each figure's own median: the round with the median rate need not be the one with the median latency.
     pub(crate) fn median_of(rounds: &[Self]) -> Self {
         let Some(first) = rounds.first() else { return Self::default() };
@@ -53,7 +57,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     lower.map_or(upper, |lower| (lower + upper) / 2.0)
 }
 
-/// Latencies from sending a request to the last byte of its answer.
+/// Latencies up to the last byte of an answer: from sending the request, or from the moment it was due.
 #[derive(Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 
@@ -67,12 +71,21 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("both have the same bounds");
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     pub(crate) fn add_to(&self, figures: Figures) -> Figures {
         let milliseconds = |ns: u64| ns as f64 / 1e6;
         figures
             .with("p50 ms", milliseconds(self.0.value_at_quantile(0.5)))
             .with("p90 ms", milliseconds(self.0.value_at_quantile(0.9)))
             .with("p99 ms", milliseconds(self.0.value_at_quantile(0.99)))
+            .with("p99.9 ms", milliseconds(self.0.value_at_quantile(0.999)))
             .with("max ms", milliseconds(self.0.max()))
     }
 }

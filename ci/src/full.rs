@@ -5,16 +5,18 @@ use crate::durability::{self, Plan};
 use crate::error::{CiError, Result};
 use crate::random::Random;
 use crate::report::Report;
-use crate::{test, tools};
+use crate::{sim, test, tools};
 
 /// The release column of the reliability targets asks for 1,000 cycles over its runs; one run makes this many.
 const CRASH_CYCLES_FULL: u32 = 500;
 const POWER_CYCLES_FULL: u32 = 200;
+const SIM_SEEDS_FULL: u64 = 10_000;
 
 pub(crate) fn run(report: &mut Report) -> Result<()> {
     test::run(None, report)?;
     let binary = tools::server_binary("release");
     let plan = |cycles| Plan { binary: binary.clone(), cycles, seed: Random::seed_from_clock() };
+    report.step("simulation, the long form", |report| sim::run(Random::seed_from_clock(), SIM_SEEDS_FULL, report));
     report.step("kill -9, the long form", |report| durability::crash(&plan(CRASH_CYCLES_FULL), report));
     report.step("power cuts, the long form", |report| durability::power(&plan(POWER_CYCLES_FULL), report));
     write_report(report)

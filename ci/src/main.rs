@@ -13,6 +13,7 @@ mod http;
 mod random;
 mod report;
 mod server;
+mod sim;
 mod test;
 mod tidy;
 mod tools;
@@ -38,6 +39,8 @@ usage: cargo ci MODE [OPTIONS]
   heartpy                          the recordings of the PyPI package heartpy as series, read back point by point
   crash --cycles N [--seed S]      kill -9 under load, restart, compare
   power --cycles N [--seed S]      the same with the file system cut off (needs root and loop mounts)
+  sim [--seeds N] [--seed S]       N simulated worlds of the series engine, from seed S on, against a model
+  sim-faults                       three simulated worlds in which the n-th disk operation fails, for every n
   seccomp                          the server under Docker's seccomp profile and a small memlock limit
   full                             all of it with the numbers of a release, and a report under target/
 
@@ -46,12 +49,15 @@ usage: cargo ci MODE [OPTIONS]
 /// Without `--cycles`: what every CI run does.
 pub(crate) const CRASH_CYCLES: u32 = 5;
 pub(crate) const POWER_CYCLES: u32 = 3;
+/// Without `--seeds`.
+pub(crate) const SIM_SEEDS: u64 = 200;
 
 /// The command line, parsed.
 #[derive(Debug, Default)]
 struct Arguments {
     mode: String,
     cycles: Option<u32>,
+    seeds: Option<u64>,
     seed: Option<u64>,
     driver: Option<String>,
     binary: Option<PathBuf>,
@@ -94,6 +100,11 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         "clients" => report.step("npm clients", |report| clients::run(&binary, report)),
         "heartpy" => report.step("heartpy", |report| heartpy::run(&binary, report)),
         "seccomp" => report.step("confinement", |report| confinement::run(&binary, report)),
+        "sim" => {
+            let seeds = arguments.seeds.unwrap_or(SIM_SEEDS);
+            report.step("simulation", |report| sim::run(arguments.seed(), seeds, report));
+        }
+        "sim-faults" => report.step("every disk operation fails", sim::run_exhaustive),
         "crash" => report.step("crash", |report| durability::crash(&arguments.plan(binary, CRASH_CYCLES), report)),
         "power" => report.step("power", |report| durability::power(&arguments.plan(binary, POWER_CYCLES), report)),
         "" => return Err(CiError::Usage("name a mode".to_owned())),
@@ -115,6 +126,7 @@ impl Arguments {
             match argument {
                 lexopt::Arg::Value(mode) if self.mode.is_empty() => self.mode = mode.string()?,
                 lexopt::Arg::Long("cycles") => self.cycles = Some(parser.value()?.parse()?),
+                lexopt::Arg::Long("seeds") => self.seeds = Some(parser.value()?.parse()?),
                 lexopt::Arg::Long("seed") => self.seed = Some(parser.value()?.parse()?),
                 lexopt::Arg::Long("driver") => {
                     self.driver = Some(parser.value()?.parse_with(|name| match name {
@@ -130,7 +142,10 @@ impl Arguments {
     }
 
     fn plan(&self, binary: PathBuf, cycles: u32) -> Plan {
-        let seed = self.seed.unwrap_or_else(Random::seed_from_clock);
-        Plan { binary, cycles: self.cycles.unwrap_or(cycles), seed }
+        Plan { binary, cycles: self.cycles.unwrap_or(cycles), seed: self.seed() }
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(Random::seed_from_clock)
     }
 }

@@ -8,7 +8,7 @@ use crate::durability::{self, Plan};
 use crate::error::Result;
 use crate::random::Random;
 use crate::report::Report;
-use crate::{CRASH_CYCLES, POWER_CYCLES, blackbox, clients, confinement, heartpy, tidy, tools};
+use crate::{CRASH_CYCLES, POWER_CYCLES, SIM_SEEDS, blackbox, clients, confinement, heartpy, sim, tidy, tools};
 
 /// For each target (F1 of the targets).
 const FUZZ_SECONDS: &str = "20";
@@ -20,6 +20,8 @@ pub(crate) fn run(driver: Option<&str>, report: &mut Report) -> Result<()> {
     report.step("tidy", tidy::run);
     report.step("lints", lint);
     report.step("tests of the workspace", workspace_tests);
+    report.step("simulation", |report| sim::run(Random::seed_from_clock(), SIM_SEEDS, report));
+    report.step("every disk operation fails", sim::run_exhaustive);
     report.step("fuzz targets", fuzz);
     report.step("release build", |_| tools::run(tools::cargo().args(["build", "--release", "--package", "coreward"])));
     let debug = tools::server_binary("debug");

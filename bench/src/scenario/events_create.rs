@@ -1,43 +1,37 @@
 //! events.create with one request in flight on each connection, by few users and by many.
 
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{DATA, Fixed, Place, Variant, measure_all};
+use super::{DATA, Fixed, Place, Run, Variant};
 use crate::accounts::{self, Account, STREAM};
-use crate::args::Options;
 use crate::client::request;
 use crate::error::Result;
-use crate::report::{Goal, Report};
 use crate::server::Server;
 
-const REQUESTS_PER_CPU_SECOND: f64 = 8_000.0;
-
-pub(super) fn run(options: &Options, report: &mut Report) -> Result<()> {
-    let place = Place::new(options, &options.data)?;
-    let server = Server::start(&place.setup, DATA)?;
-    let accounts = accounts::create(server.address(), options.users)?;
-    let mut variants: Vec<Variant<Fixed>> = user_counts(options)
-        .into_iter()
-        .map(|users| Variant {
-            name: if users == 1 { "1 user".to_owned() } else { format!("{users} users") },
-            goal: Some(Goal::at_least("req/cpu-s", REQUESTS_PER_CPU_SECOND)),
-            connections: options.connections,
-            load: Fixed::new(accounts.iter().take(users).map(create_request).collect()),
-        })
-        .filter(|variant| options.wants(&variant.name))
-        .collect();
-    measure_all(options, report, &server, &mut variants)?;
-    server.stop().map(|_| ())
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// Numbers of users, one variant each.
+    users: Vec<usize>,
 }
 
-/// One user, then the largest number divided by each size, ascending.
-fn user_counts(options: &Options) -> Vec<usize> {
-    let mut counts: Vec<usize> =
-        options.sizes.iter().map(|size| options.users / size).filter(|count| *count > 0).collect();
-    counts.push(1);
-    counts.sort_unstable();
-    counts.dedup();
-    counts
+pub(super) fn run(plan: &Plan, run: &mut Run<'_>) -> Result<()> {
+    let place = Place::new(run)?;
+    let server = Server::start(&place.setup, DATA)?;
+    let accounts = accounts::create(server.address(), plan.users.iter().copied().max().unwrap_or(1))?;
+    let mut variants: Vec<Variant<Fixed>> = plan
+        .users
+        .iter()
+        .map(|&users| Variant {
+            name: if users == 1 { "1 user".to_owned() } else { format!("{users} users") },
+            connections: run.common.connections,
+            load: Fixed::new(accounts.iter().take(users).map(create_request).collect()),
+        })
+        .filter(|variant| run.options.wants(&variant.name))
+        .collect();
+    run.measure_all(&server, &mut variants)?;
+    server.stop().map(|_| ())
 }
 
 fn create_request(account: &Account) -> Vec<u8> {

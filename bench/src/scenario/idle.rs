@@ -3,40 +3,40 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit};
+use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
 
-use super::{DATA, Place};
-use crate::args::Options;
+use super::{DATA, Place, Run};
 use crate::client::{Client, request};
 use crate::error::{BenchError, Result};
-use crate::report::{Goal, Report};
+use crate::process::allow_descriptors;
 use crate::server::Server;
 use crate::stats::Figures;
 
-const OVER_START_MIB: f64 = 40.0;
 /// The server gives buffers back and the allocator calms down.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Far below the number of ephemeral ports of one address.
 const CONNECTIONS_AN_ADDRESS: usize = 5_000;
 /// Files that are not connections, in the bench and in the server.
 const OTHER_FILES: u64 = 200;
-/// No connection may reach the server's idle timeout within a round, and none be refused.
-const SETTINGS: [&str; 2] = ["http:limits:idleTimeoutMs=600000", "http:limits:connectionsMax=100000"];
 
-pub(super) fn run(options: &Options, report: &mut Report) -> Result<()> {
-    allow_descriptors(u64::try_from(options.idle).unwrap_or(u64::MAX).saturating_add(OTHER_FILES))?;
-    let mut counts: Vec<usize> = options.sizes.iter().map(|size| options.idle / size).collect();
-    counts.sort_unstable();
-    let mut place = Place::new(options, &options.data)?;
-    place.setup.settings.extend(SETTINGS.map(str::to_owned));
-    for _ in 0..options.rounds {
-        for count in &counts {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// Numbers of idle connections, one variant each.
+    idle: Vec<usize>,
+}
+
+pub(super) fn run(plan: &Plan, run: &mut Run<'_>) -> Result<()> {
+    let most = plan.idle.iter().copied().max().unwrap_or(0);
+    allow_descriptors(u64::try_from(most).unwrap_or(u64::MAX).saturating_add(OTHER_FILES))?;
+    let place = Place::new(run)?;
+    for _ in 0..run.common.rounds {
+        for &count in &plan.idle {
             let name = format!("{count} idle connections");
-            if options.wants(&name) {
-                let goal = Some(Goal::at_most("over start MiB", OVER_START_MIB));
+            if run.options.wants(&name) {
                 let server = Server::start(&place.setup, DATA)?;
-                report.add(&name, goal, hold(&server, *count)?);
+                run.report.add(&name, hold(&server, count)?);
                 server.stop()?;
             }
         }
@@ -77,15 +77,4 @@ fn connect(server: SocketAddr, index: usize) -> Result<Client> {
         Ok(socket.into())
     };
     Client::over(open().map_err(BenchError::system("open an idle connection"))?)
-}
-
-fn allow_descriptors(needed: u64) -> Result<()> {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let allowed = limit.maximum.unwrap_or(u64::MAX);
-    if needed > allowed {
-        return Err(BenchError::Descriptors { needed, allowed });
-    }
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    rustix::process::setrlimit(Resource::Nofile, raised)
-        .map_err(|error| BenchError::System { act: "raise the limit of open files".to_owned(), source: error.into() })
 }

@@ -1,76 +1,85 @@
-//! The scenarios; each prepares a server, then alternates its variants round by round, so that a drift of the machine
-//! meets all of them alike.
+//! The kinds of scenarios. Each prepares a server, then alternates its variants round by round, so that a drift of the
+//! machine meets all of them alike.
 
+mod bytes;
+mod ecg;
 mod events_create;
+mod file;
 mod get;
 mod idle;
+mod recovery;
 mod series_read;
 mod series_write;
+mod soak;
 mod start;
+mod template;
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::args::Options;
-use crate::drive::{self, Load, Window};
+use crate::drive::{self, Flow, Load, Pace, Window};
 use crate::error::{BenchError, Result};
-use crate::report::{Goal, Report};
+use crate::report::Report;
 use crate::server::{Server, Setup};
+
+pub(crate) use file::{Common, Scenario};
 
 /// Long enough for connections, caches and the first log file.
 const WARM_UP: Duration = Duration::from_millis(300);
 const DATA: &str = "data";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scenario {
-    SeriesWrite,
-    EventsCreate,
-    Get,
-    SeriesRead,
-    Idle,
+/// What a scenario does, with its numbers.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", content = "load", rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    SeriesWrite(series_write::Plan),
+    SeriesRead(series_read::Plan),
+    EventsCreate(events_create::Plan),
+    Get(get::Plan),
+    Idle(idle::Plan),
+    Bytes(bytes::Plan),
+    Recovery(recovery::Plan),
+    Ecg(ecg::Plan),
+    Soak(soak::Plan),
     Start,
 }
 
-impl Scenario {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::SeriesWrite, Self::EventsCreate, Self::Get, Self::SeriesRead, Self::Idle, Self::Start];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SeriesWrite => "series-write",
-            Self::EventsCreate => "events-create",
-            Self::Get => "get",
-            Self::SeriesRead => "series-read",
-            Self::Idle => "idle",
-            Self::Start => "start",
-        }
-    }
+/// What a scenario works with.
+pub(crate) struct Run<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) common: &'a Common,
+    pub(crate) report: &'a mut Report,
 }
 
-impl FromStr for Scenario {
-    type Err = BenchError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|scenario| scenario.name() == text);
-        known.ok_or_else(|| BenchError::Usage(format!("there is no scenario {text:?}")))
+pub(crate) fn list() -> Result<()> {
+    for scenario in file::all()? {
+        println!("{:<16} {}", scenario.name, scenario.common.about);
     }
+    Ok(())
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let scenario = file::load(options)?;
     std::fs::create_dir_all(&options.data).map_err(BenchError::system("create the folder for data"))?;
-    let mut report = Report::new(options.scenario.name(), options);
-    match options.scenario {
-        Scenario::SeriesWrite => series_write::run(options, &mut report),
-        Scenario::EventsCreate => events_create::run(options, &mut report),
-        Scenario::Get => get::run(options, &mut report),
-        Scenario::SeriesRead => series_read::run(options, &mut report),
-        Scenario::Idle => idle::run(options, &mut report),
-        Scenario::Start => start::run(options, &mut report),
+    let mut report = Report::new(&scenario, options)?;
+    let mut run = Run { options, common: &scenario.common, report: &mut report };
+    match &scenario.kind {
+        Kind::SeriesWrite(plan) => series_write::run(plan, &mut run),
+        Kind::SeriesRead(plan) => series_read::run(plan, &mut run),
+        Kind::EventsCreate(plan) => events_create::run(plan, &mut run),
+        Kind::Get(plan) => get::run(plan, &mut run),
+        Kind::Idle(plan) => idle::run(plan, &mut run),
+        Kind::Bytes(plan) => bytes::run(plan, &mut run),
+        Kind::Recovery(plan) => recovery::run(plan, &mut run),
+        Kind::Ecg(plan) => ecg::run(plan, &mut run),
+        Kind::Soak(plan) => soak::run(plan, &mut run),
+        Kind::Start => start::run(&mut run),
     }?;
-    report.finish(options.json.as_deref())
+    report.finish()
 }
 
 /// A folder for one server, removed at the end of the scenario.
@@ -80,50 +89,62 @@ struct Place {
 }
 
 impl Place {
-    fn new(options: &Options, parent: &Path) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("bench-").disable_cleanup(options.keep).tempdir_in(parent);
+    fn new(run: &Run<'_>) -> Result<Self> {
+        Self::below(run, &run.options.data)
+    }
+
+    fn below(run: &Run<'_>, parent: &Path) -> Result<Self> {
+        let Options { server, driver, keep, .. } = run.options;
+        let folder = tempfile::Builder::new().prefix("bench-").disable_cleanup(*keep).tempdir_in(parent);
         let folder = folder.map_err(BenchError::system("create a folder for a server"))?;
         let setup = Setup {
-            binary: options.server.clone(),
+            binary: server.clone(),
             folder: folder.path().to_path_buf(),
-            driver: options.driver.clone(),
-            settings: options.settings.clone(),
+            driver: driver.clone(),
+            settings: run.common.server.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         };
         Ok(Self { setup, _folder: folder })
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.setup.folder.join(DATA)
     }
 }
 
 /// A variant of a scenario: a load with a name, kept from round to round.
 struct Variant<L> {
     name: String,
-    goal: Option<Goal>,
     connections: usize,
     load: L,
 }
 
-/// One window of one variant against the server; says how many requests were refused.
-fn measure<L: Load>(options: &Options, report: &mut Report, server: &Server, variant: &mut Variant<L>) -> Result<u64> {
-    let window = Window { connections: variant.connections, warm_up: WARM_UP, measured: options.window };
-    let measured = drive::drive(server.address(), server.process(), window, &mut variant.load)?;
-    if measured.answered == 0 {
-        let text = measured.first_refusal.unwrap_or_else(|| "no answer at all".to_owned());
-        return Err(BenchError::NothingMeasured { variant: variant.name.clone(), text });
-    }
-    if let Some(text) = &measured.first_refusal {
-        println!("  {}: {} requests were refused, the first: {text}", variant.name, measured.refused);
-    }
-    report.add(&variant.name, variant.goal, measured.figures());
-    Ok(measured.refused)
-}
-
-/// All rounds of all variants on one server.
-fn measure_all(options: &Options, report: &mut Report, server: &Server, variants: &mut [Variant<Fixed>]) -> Result<()> {
-    for _ in 0..options.rounds {
-        for variant in &mut *variants {
-            measure(options, report, server, variant)?;
+impl Run<'_> {
+    /// One window of one variant against the server; says how many requests were refused.
+    fn measure<L: Load>(&mut self, server: &Server, variant: &mut Variant<L>) -> Result<u64> {
+        let window = Window { warm_up: WARM_UP, measured: self.common.window() };
+        let flow = Flow { connections: variant.connections, pace: Pace::Closed, load: &mut variant.load };
+        let measured = drive::drive(server.address(), server.process(), window, vec![flow])?;
+        let Some(counts) = measured.flows.first().filter(|counts| counts.answered > 0) else {
+            let refusal = measured.flows.into_iter().find_map(|counts| counts.first_refusal);
+            let text = refusal.unwrap_or_else(|| "no answer at all".to_owned());
+            return Err(BenchError::NothingMeasured { variant: variant.name.clone(), text });
+        };
+        if let Some(text) = &counts.first_refusal {
+            self.report.note(format!("{}: requests were refused, the first: {text}", variant.name));
         }
+        self.report.add(&variant.name, measured.figures(counts));
+        Ok(counts.refused)
     }
-    Ok(())
+
+    /// All rounds of all variants on one server.
+    fn measure_all(&mut self, server: &Server, variants: &mut [Variant<Fixed>]) -> Result<()> {
+        for _ in 0..self.common.rounds {
+            for variant in &mut *variants {
+                self.measure(server, variant)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Requests that do not change: one after the other, over all connections.
@@ -151,4 +172,12 @@ impl Load for Fixed {
     fn items_per_request(&self) -> u64 {
         self.items_per_request
     }
+}
+
+/// The finishing steps of splitmix64: near numbers become far ones.
+fn mixed(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
 }

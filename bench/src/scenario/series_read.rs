@@ -1,45 +1,66 @@
 //! A whole series as JSON, of growing length: memory must not grow with it.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{DATA, Fixed, Place, Variant, measure_all};
-use crate::accounts::{self, Series};
-use crate::args::Options;
+use super::{DATA, Fixed, Place, Run, Variant};
+use crate::accounts::{self, MASS, Series};
 use crate::client::{Client, request};
 use crate::error::{BenchError, Result};
-use crate::report::{Goal, Report};
 use crate::server::Server;
 
-const POINTS_PER_CPU_SECOND: f64 = 10_000_000.0;
 const POINTS_A_POST: usize = 10_000;
-/// Long answers keep a core busy with few connections.
-const CONNECTIONS: [usize; 2] = [1, 8];
 
-pub(super) fn run(options: &Options, report: &mut Report) -> Result<()> {
-    let place = Place::new(options, &options.data)?;
-    let server = Server::start(&place.setup, DATA)?;
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// Lengths of series.
+    points: Vec<usize>,
+    /// Where the points are when they are read.
+    from: Vec<Source>,
+    /// Numbers of connections: long answers keep a core busy with few.
+    at_once: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Source {
+    /// As they were posted; what the ring does not hold has become a segment by itself.
+    Ring,
+    /// The server was stopped, which flushes, and started again.
+    Segments,
+}
+
+pub(super) fn run(plan: &Plan, run: &mut Run<'_>) -> Result<()> {
+    let place = Place::new(run)?;
+    let mut server = Server::start(&place.setup, DATA)?;
     let accounts = accounts::create(server.address(), 1)?;
-    let series = accounts::create_series(server.address(), &accounts, options.sizes.len())?;
+    let series = accounts::create_series(server.address(), &accounts, plan.points.len(), MASS)?;
     let mut client = Client::connect(server.address())?;
-    let mut variants = Vec::new();
-    for (series, size) in series.iter().zip(&options.sizes) {
-        let points = options.series_points * size;
-        let is_largest = options.sizes.iter().all(|other| other <= size);
-        fill(&mut client, series, points)?;
-        for connections in CONNECTIONS {
-            let mut load = Fixed::new(vec![request("GET", &series.path, &series.token, b"")]);
-            load.items_per_request = u64::try_from(points).unwrap_or(u64::MAX);
-            variants.push(Variant {
-                name: format!("{points} points, {connections} at once"),
-                goal: is_largest.then(|| Goal::at_least("points/cpu-s", POINTS_PER_CPU_SECOND)),
-                connections,
-                load,
-            });
-        }
+    for (series, points) in series.iter().zip(&plan.points) {
+        fill(&mut client, series, *points)?;
     }
-    variants.retain(|variant| options.wants(&variant.name));
-    measure_all(options, report, &server, &mut variants)?;
+    for source in &plan.from {
+        if *source == Source::Segments {
+            server.stop()?;
+            server = Server::start(&place.setup, DATA)?;
+        }
+        let mut variants = variants(plan, *source, &series);
+        variants.retain(|variant| run.options.wants(&variant.name));
+        run.measure_all(&server, &mut variants)?;
+    }
     server.stop().map(|_| ())
+}
+
+fn variants(plan: &Plan, source: Source, series: &[Series]) -> Vec<Variant<Fixed>> {
+    let of = |series: &Series, points: usize, connections: usize| {
+        let mut load = Fixed::new(vec![request("GET", &series.path, &series.token, b"")]);
+        load.items_per_request = u64::try_from(points).unwrap_or(u64::MAX);
+        let place = if source == Source::Ring { "as posted" } else { "from segments" };
+        Variant { name: format!("{points} points, {connections} at once, {place}"), connections, load }
+    };
+    let sized = series.iter().zip(&plan.points);
+    sized.flat_map(|(series, points)| plan.at_once.iter().map(move |count| of(series, *points, *count))).collect()
 }
 
 /// Stores the points and reads them back once: a fast answer without them would be no figure.

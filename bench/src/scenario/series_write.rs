@@ -2,98 +2,30 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DATA, Place, Variant, measure};
-use crate::accounts::{self, Account, Series};
-use crate::args::Options;
+use super::template::{FIRST_POST, Template};
+use super::{DATA, Place, Run, Variant};
+use crate::accounts::{self, Account, MASS, Series};
 use crate::client::{Client, head};
 use crate::drive::Load;
 use crate::error::{BenchError, Result};
-use crate::report::{Goal, Report};
 use crate::server::Server;
 
 const MEMORY_DISK: &str = "/dev/shm";
-/// The first post of a series; a power of ten, since a JSON number has no leading zeros.
-const FIRST_POST: u64 = 1_000;
 
-pub(super) fn run(options: &Options, report: &mut Report) -> Result<()> {
-    let mut stands = vec![Stand::new(options, &options.data, Sync::Disk)?];
-    if options.unsynced && Path::new(MEMORY_DISK).is_dir() {
-        stands.push(Stand::new(options, Path::new(MEMORY_DISK), Sync::Memory)?);
-    } else if options.unsynced {
-        report.skip("unsynced", "this machine has no /dev/shm to put the data folder on");
-    }
-    for _ in 0..options.rounds {
-        for stand in &mut stands {
-            for variant in &mut stand.variants {
-                let refused = measure(options, report, &stand.server, variant)?;
-                variant.load.is_whole &= refused == 0;
-            }
-        }
-    }
-    for stand in stands {
-        stand.variants.iter().try_for_each(|variant| variant.load.verify(&stand.server))?;
-        stand.server.stop()?;
-    }
-    Ok(())
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// Points a post.
+    points: Vec<usize>,
+    shapes: Vec<Shape>,
+    disks: Vec<Disk>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sync {
-    Disk,
-    Memory,
-}
-
-impl Sync {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Disk => "synced",
-            Self::Memory => "memory disk",
-        }
-    }
-
-    /// First goals: points, and small posts.
-    fn goal(self, points: usize) -> Option<Goal> {
-        match (self, points) {
-            (Self::Disk, 1_000) => Some(Goal::at_least("points/cpu-s", 8_000_000.0)),
-            (Self::Memory, 1_000) => Some(Goal::at_least("points/cpu-s", 12_000_000.0)),
-            (Self::Disk, 10) => Some(Goal::at_least("req/cpu-s", 30_000.0)),
-            _ => None,
-        }
-    }
-}
-
-/// A server with the users and series that its variants write to.
-struct Stand {
-    variants: Vec<Variant<Writer>>,
-    server: Server,
-    /// Removed after the server has stopped.
-    _place: Place,
-}
-
-impl Stand {
-    fn new(options: &Options, parent: &Path, sync: Sync) -> Result<Self> {
-        let place = Place::new(options, parent)?;
-        let server = Server::start(&place.setup, DATA)?;
-        let shapes = shapes(options);
-        let users = shapes.iter().map(|shape| shape.users).max().unwrap_or(1);
-        let mut variants = Vec::new();
-        let accounts = accounts::create(server.address(), users)?;
-        for &points in &options.points {
-            for shape in &shapes {
-                let name = format!("{}, {points} points, {shape}", sync.name());
-                if options.wants(&name) {
-                    let load = Writer::new(options, &server, &accounts, shape, points)?;
-                    variants.push(Variant { name, goal: sync.goal(points), connections: options.connections, load });
-                }
-            }
-        }
-        Ok(Self { variants, server, _place: place })
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Shape {
     series: usize,
     users: usize,
@@ -106,16 +38,74 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// One user with a series for each connection, then a user for each series up to the largest number of users.
-fn shapes(options: &Options) -> Vec<Shape> {
-    let one_user = Shape { series: options.connections, users: 1 };
-    let sized = options.sizes.iter().map(|size| {
-        let series = options.connections * size;
-        Shape { series, users: series.min(options.users) }
-    });
-    let mut shapes: Vec<Shape> = std::iter::once(one_user).chain(sized).collect();
-    shapes.dedup();
-    shapes
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Disk {
+    Synced,
+    /// The data folder on `/dev/shm`: the same code with syncs that cost nothing.
+    Memory,
+}
+
+impl Disk {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Memory => "memory disk",
+        }
+    }
+}
+
+pub(super) fn run(plan: &Plan, run: &mut Run<'_>) -> Result<()> {
+    let mut stands = Vec::new();
+    for disk in &plan.disks {
+        if *disk == Disk::Memory && !Path::new(MEMORY_DISK).is_dir() {
+            run.report.note(format!("nothing on a memory disk: this machine has no {MEMORY_DISK}"));
+        } else {
+            stands.extend(Stand::new(plan, run, *disk)?);
+        }
+    }
+    for _ in 0..run.common.rounds {
+        for stand in &mut stands {
+            for variant in &mut stand.variants {
+                let refused = run.measure(&stand.server, variant)?;
+                variant.load.is_whole &= refused == 0;
+            }
+        }
+    }
+    for stand in stands {
+        stand.variants.iter().try_for_each(|variant| variant.load.verify(&stand.server))?;
+        stand.server.stop()?;
+    }
+    Ok(())
+}
+
+/// A server with the users and series that its variants write to.
+struct Stand {
+    variants: Vec<Variant<Writer>>,
+    server: Server,
+    /// Removed after the server has stopped.
+    _place: Place,
+}
+
+impl Stand {
+    /// `None` when no variant of this disk is wanted.
+    fn new(plan: &Plan, run: &Run<'_>, disk: Disk) -> Result<Option<Self>> {
+        let named = |points: usize, shape: Shape| (format!("{}, {points} points, {shape}", disk.name()), points, shape);
+        let all = plan.points.iter().flat_map(|points| plan.shapes.iter().map(|shape| named(*points, *shape)));
+        let wanted: Vec<_> = all.filter(|(name, ..)| run.options.wants(name)).collect();
+        let Some(users) = wanted.iter().map(|(.., shape)| shape.users).max() else { return Ok(None) };
+        let parent = if disk == Disk::Memory { Path::new(MEMORY_DISK) } else { &run.options.data };
+        let place = Place::below(run, parent)?;
+        let server = Server::start(&place.setup, DATA)?;
+        let accounts = accounts::create(server.address(), users)?;
+        let connections = run.common.connections;
+        let mut variants = Vec::new();
+        for (name, points, shape) in wanted {
+            let load = Writer::new(connections, &server, &accounts, shape, points)?;
+            variants.push(Variant { name, connections: connections.min(shape.series), load });
+        }
+        Ok(Some(Self { variants, server, _place: place }))
+    }
 }
 
 /// Sends each series its next points, as a device would: growing times, values with two decimals.
@@ -138,15 +128,15 @@ struct Target {
 }
 
 impl Writer {
-    fn new(options: &Options, server: &Server, accounts: &[Account], shape: &Shape, points: usize) -> Result<Self> {
+    fn new(connections: usize, server: &Server, accounts: &[Account], shape: Shape, points: usize) -> Result<Self> {
         let accounts = accounts.get(..shape.users).unwrap_or(accounts);
-        let series = accounts::create_series(server.address(), accounts, shape.series)?;
+        let series = accounts::create_series(server.address(), accounts, shape.series, MASS)?;
         let target = |series| Target { series, next_post: FIRST_POST, head: Vec::new(), head_is_for_bytes: 0 };
         Ok(Self {
             points,
-            connections: options.connections,
+            connections,
             targets: series.into_iter().map(target).collect(),
-            turns: vec![0; options.connections],
+            turns: vec![0; connections],
             template: Vec::new(),
             is_whole: true,
         })
@@ -166,7 +156,7 @@ impl Writer {
 
     /// The body for post numbers with this many digits.
     fn template(&mut self, digits: usize) -> &Template {
-        let at = self.template.iter().position(|known| known.post_digits == digits);
+        let at = self.template.iter().position(|known| known.post_digits() == digits);
         let at = at.unwrap_or_else(|| {
             self.template.push(Template::new(self.points, digits));
             self.template.len() - 1
@@ -179,7 +169,7 @@ impl Writer {
         let Some(target) = self.targets.first().filter(|target| self.is_whole && target.next_post > FIRST_POST) else {
             return Ok(());
         };
-        let from = (target.next_post - 1) * 10_u64.pow(index_digits_u32(self.points));
+        let from = Template::start_of(target.next_post - 1, self.points);
         let path = format!("{}?fromDeltaTime={from}", target.series.path);
         let answer = Client::connect(server.address())?.call("GET", &path, &target.series.token, None)?;
         let rows = answer.get("points").and_then(Value::as_array).map_or(0, Vec::len);
@@ -197,7 +187,7 @@ impl Load for Writer {
         let Some(target) = self.targets.get_mut(index) else { return };
         let post = target.next_post.to_string();
         target.next_post += 1;
-        let body_bytes = self.template(post.len()).body.len();
+        let body_bytes = self.template(post.len()).body_bytes();
         let Some(target) = self.targets.get_mut(index) else { return };
         if target.head_is_for_bytes != body_bytes {
             target.head = head("POST", &target.series.path, &target.series.token, body_bytes).into_bytes();
@@ -212,60 +202,17 @@ impl Load for Writer {
     }
 }
 
-/// A ready body; a post changes only its number, the leading digits of every time.
-struct Template {
-    body: Vec<u8>,
-    post_digits: usize,
-    times_at: Vec<usize>,
-}
-
-impl Template {
-    fn new(points: usize, post_digits: usize) -> Self {
-        let mut body = br#"{"format":"flatJSON","fields":["deltaTime","value"],"points":["#.to_vec();
-        let mut times_at = Vec::with_capacity(points);
-        let width = index_digits(points);
-        for index in 0..points {
-            if index > 0 {
-                body.push(b',');
-            }
-            times_at.push(body.len() + 1);
-            let noise = index * 7_919 % 500;
-            let (whole, hundredths) = (70 + noise / 100, noise % 100);
-            let row = format!("[{}{index:0width$},{whole}.{hundredths:02}]", "1".repeat(post_digits));
-            body.extend_from_slice(row.as_bytes());
-        }
-        body.extend_from_slice(b"]}");
-        Self { body, post_digits, times_at }
-    }
-
-    fn write(&self, post: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&self.body);
-        let Some(body) = out.get_mut(start..) else { return };
-        for at in &self.times_at {
-            if let Some(digits) = body.get_mut(*at..at + self.post_digits) {
-                digits.copy_from_slice(post);
-            }
-        }
-    }
-}
-
-/// Digits of the largest index within a post.
-fn index_digits(points: usize) -> usize {
-    points.saturating_sub(1).max(1).to_string().len()
-}
-
-fn index_digits_u32(points: usize) -> u32 {
-    u32::try_from(index_digits(points)).expect("a number has few digits")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn writer(points: usize, connections: usize, series: usize) -> Writer {
         let target = |index: usize| Target {
-            series: Series { path: format!("/u/events/{index}/series"), token: "t".to_owned() },
+            series: Series {
+                path: format!("/u/events/{index}/series"),
+                event: format!("/u/events/{index}"),
+                token: "t".to_owned(),
+            },
             next_post: FIRST_POST,
             head: Vec::new(),
             head_is_for_bytes: 0,

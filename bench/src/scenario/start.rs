@@ -1,21 +1,16 @@
 //! From the start of the process to its first answer, on an empty data folder and on the same one again.
 
-use super::Place;
-use crate::args::Options;
+use super::{Place, Run};
 use crate::error::Result;
-use crate::report::{Goal, Report};
 use crate::server::{Server, Setup};
 use crate::stats::Figures;
 
-const START_MS: f64 = 300.0;
-
-pub(super) fn run(options: &Options, report: &mut Report) -> Result<()> {
-    let place = Place::new(options, &options.data)?;
-    for round in 0..options.rounds {
+pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
+    let place = Place::new(run)?;
+    for round in 0..run.common.rounds {
         let data = format!("data-{round}");
-        let goal = Some(Goal::at_most("start ms", START_MS));
-        report.add("empty data folder", goal, start_once(&place.setup, &data)?);
-        report.add("the same folder again", None, start_once(&place.setup, &data)?);
+        run.report.add("empty data folder", start_once(&place.setup, &data)?);
+        run.report.add("the same folder again", start_once(&place.setup, &data)?);
     }
     Ok(())
 }

@@ -75,6 +75,11 @@ pub fn recover(
     for path in temporary {
         disk.execute(Op::Remove { path: &path })?;
     }
+    for name in &names {
+        // What a killed process wrote may be in memory only. A post that is replayed now must still be there when the power
+        // goes before the log is removed, or the next replay would put older rows over a part of it.
+        disk.execute(Op::Sync { path: &name.path(log_dir) })?;
+    }
     let mut replay = Replay::new(Some(catalog), alive, options);
     replay.files(log_dir, &names, disk)?;
     replay.flush(disk)?;

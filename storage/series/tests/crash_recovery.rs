@@ -301,3 +301,23 @@ fn a_refused_post_left_behind_an_acknowledged_one_does_not_overwrite_it_at_the_n
     let mut node = start(&disk, 2).unwrap();
     assert_eq!(node.read(key(1)).unwrap(), [(0, 1.0), (7, 4.0)]);
 }
+
+#[test]
+fn a_post_that_a_kill_left_in_memory_is_whole_or_gone_when_the_power_goes_in_the_recovery() {
+    for n in 0..14 {
+        for seed in 0..30 {
+            let disk = MemoryDisk::new(seed);
+            let mut node = start(&disk, 1).unwrap();
+            assert_eq!(node.post(vec![(key(1), numbers(&[(0, 1.0)]))]), Outcome::Acknowledged);
+            // The process writes the second post and dies before the sync.
+            disk.fail_after(1, Fault::Kill);
+            assert_eq!(node.post(vec![(key(1), numbers(&[(0, 2.0), (1, 2.0)]))]), Outcome::Poisoned);
+            disk.restart_process();
+            disk.fail_after(n, Fault::PowerCut);
+            let _ = start(&disk, 2);
+            disk.restart(seed);
+            let rows = start(&disk, 3).unwrap().read(key(1)).unwrap();
+            assert!(rows == [(0, 1.0)] || rows == [(0, 2.0), (1, 2.0)], "power cut at {n}, seed {seed}: {rows:?}");
+        }
+    }
+}

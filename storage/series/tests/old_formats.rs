@@ -51,3 +51,8 @@ fn a_segment_of_version_1_is_read() {
 fn a_log_of_version_1_is_recovered() {
     assert_holds_the_expected_rows("v1", &disk_with("v1", "log", LOG));
 }
+
+#[test]
+fn a_segment_of_version_2_is_read() {
+    assert_holds_the_expected_rows("v2", &disk_with("v2", "seg", SERIES));
+}

@@ -10,6 +10,7 @@ use crate::page::Page;
 use crate::points::Points;
 use crate::query::ReadPlan;
 use crate::ring::{Chunk, Frozen, RingView};
+use crate::rows::RowBuilder;
 use model::{SeriesKey, SlotId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -136,7 +137,27 @@ impl SegmentBuilder {
         Ok(())
     }
 
+    /// Rows of very many columns make several blocks.
     pub(crate) fn push_block(
+        &mut self,
+        key: SeriesKey,
+        points: &Points,
+        is_buckets: bool,
+        disk: &mut dyn Disk,
+    ) -> Result<(), SegmentError> {
+        let rows_max = block::rows_max(points.columns.len());
+        if points.rows() <= rows_max {
+            return self.push_one_block(key, points, is_buckets, disk);
+        }
+        for start in (0..points.rows()).step_by(rows_max) {
+            let mut part = RowBuilder::default();
+            part.push_run(0, points, start..points.rows().min(start + rows_max));
+            self.push_one_block(key, &part.take(), is_buckets, disk)?;
+        }
+        Ok(())
+    }
+
+    fn push_one_block(
         &mut self,
         key: SeriesKey,
         points: &Points,

@@ -4,7 +4,7 @@ use super::format::{
     BlockEntry, FORMAT, Footer, HEADER_BYTES, Header, Index, SegmentName, TRAILER_BYTES, Trim, block_checksum, v1,
 };
 use super::{SegmentError, block};
-use crate::codec;
+use crate::codec::{self, CodecError};
 use crate::disk::Disk;
 use crate::points::Points;
 use model::SeriesKey;
@@ -127,7 +127,10 @@ impl Segment {
     pub(crate) fn read_block(&self, block: &BlockEntry, disk: &mut dyn Disk) -> Result<Points, SegmentError> {
         let bytes = self.read_block_bytes(block, disk)?;
         let decoded = if self.is_current_format() { block::decode(&bytes) } else { codec::decode(&bytes) };
-        decoded.map_err(|source| SegmentError::Codec { file: self.path.clone(), offset: block.offset, source })
+        let codec = |source| SegmentError::Codec { file: self.path.clone(), offset: block.offset, source };
+        let points = decoded.map_err(codec)?;
+        let is_as_told = u32::try_from(points.rows()) == Ok(block.rows);
+        if is_as_told { Ok(points) } else { Err(codec(CodecError::SHAPE)) }
     }
 
     /// The block as it is in the file, its checksum held.

@@ -52,3 +52,62 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Result<Vec<u64>, CodecError>
     let is_whole = progress.finished && progress.n_processed == count && page.into_src().is_empty();
     if is_whole { Ok(values) } else { Err(FAULT) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pco::data_types::Number;
+
+    fn values() -> Vec<u64> {
+        (0..2000u64).map(|row| row * 1000 + row * row % 97).collect()
+    }
+
+    fn coded_by_pco<T: Number>(values: &[T], mode: ModeSpec, delta: DeltaSpec) -> Vec<u8> {
+        let paging = PagingSpec::Exact(vec![values.len()]);
+        let config = ChunkConfig::default().with_mode_spec(mode).with_delta_spec(delta).with_paging_spec(paging);
+        let file = FileCompressor::default();
+        let mut chunk = file.chunk_compressor(values, &config).unwrap();
+        let mut out = Vec::new();
+        file.write_header(&mut out).unwrap();
+        chunk.write_meta(&mut out).unwrap();
+        chunk.write_page(0, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn integers_of_every_order_are_read_back_and_a_far_other_count_is_refused() {
+        for order in 0..=2 {
+            let bytes = encode(&values(), order).unwrap();
+            assert_eq!(decode(&bytes, 2000).unwrap(), values());
+            for count in [1, 1000, 4096] {
+                assert!(decode(&bytes, count).is_err(), "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_pcos_format_that_are_never_written_are_refused() {
+        let values: Vec<u64> = (0..2000u64).map(|row| row % 7 * 1_000_003 * 1_000_003).collect();
+        let bytes = coded_by_pco(&values, ModeSpec::Classic, DeltaSpec::NoOp);
+        assert_eq!(decode(&bytes, 2000).unwrap(), values, "the plain part is read");
+        for (mode, delta) in [
+            (ModeSpec::TryDict, DeltaSpec::NoOp),
+            (ModeSpec::TryIntMult(1_000_003), DeltaSpec::NoOp),
+            (ModeSpec::Classic, DeltaSpec::TryLookback),
+        ] {
+            let bytes = coded_by_pco(&values, mode, delta);
+            let (file, rest) = FileDecompressor::new(bytes.as_slice()).unwrap();
+            let meta = file.chunk_decompressor::<u64, _>(rest).unwrap().0.meta().clone();
+            assert!(decode(&bytes, 2000).is_err(), "{:?} {:?}", meta.mode, meta.delta_encoding);
+        }
+    }
+
+    #[test]
+    fn an_older_or_newer_format_of_pco_is_refused() {
+        let mut bytes = encode(&values(), 1).unwrap();
+        for major in [0, 1, 2, 3, 5, 255] {
+            bytes[0] = major;
+            assert!(decode(&bytes, 2000).is_err(), "{major}");
+        }
+    }
+}

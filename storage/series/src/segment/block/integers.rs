@@ -27,6 +27,8 @@ const ORDER_MAX: usize = 2;
 const SAMPLES: usize = 4;
 /// Shorter than this the head of the entropy coder costs more than it saves.
 const ENTROPY_BYTES_MIN: usize = 40;
+/// A count below [`super::ROWS_MAX`] times 8.
+const CODED_HEAD_BYTES_MAX: usize = 3;
 
 pub(super) fn encode(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
     let Some(min) = values.iter().min() else { return };
@@ -39,17 +41,12 @@ pub(super) fn encode(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
     varint::put(out, unit.get());
     let order = choose_order(&offsets);
     let start = out.len();
-    encode_packed(&offsets, order, out);
-    let packed_bytes = out.len() - start;
-    if let Effort::Merge = effort
-        && packed_bytes > ENTROPY_BYTES_MIN
-        && let Some(coded) = entropy::encode(&offsets, order)
-        && coded.len() + 3 < packed_bytes
-    {
-        out.truncate(start);
-        out.push(FORM_ENTROPY);
-        varint::put_count(out, coded.len());
-        out.extend_from_slice(&coded);
+    match effort {
+        Effort::Flush => put_packed(&mut offsets, order, out),
+        Effort::Merge => {
+            put_packed(&mut offsets.clone(), order, out);
+            replace_by_coded(&offsets, order, start, out);
+        }
     }
 }
 
@@ -65,43 +62,66 @@ pub(super) fn decode(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, 
             let bytes = varint::take_count(reader, reader.rest.len())?;
             entropy::decode(reader.take(bytes)?, count)?
         }
-        order => decode_packed(reader, usize::from(order), count)?,
+        order => take_packed(reader, usize::from(order), count)?,
     };
     let value_of = |offset: u64| min.wrapping_add(offset.wrapping_mul(unit).cast_signed());
     Ok(offsets.into_iter().map(value_of).collect())
 }
 
-fn encode_packed(offsets: &[u64], order: usize, out: &mut Vec<u8>) {
-    out.push(u8::try_from(order).expect("at most 2"));
-    let mut rest = offsets.to_vec();
-    for _ in 0..order {
-        varint::put_signed(out, rest.first().copied().unwrap_or_default().cast_signed());
-        rest = differences(&rest);
+/// What was packed from `start` on gives way to the entropy-coded form if that is smaller.
+fn replace_by_coded(offsets: &[u64], order: usize, start: usize, out: &mut Vec<u8>) {
+    let packed_bytes = out.len() - start;
+    if packed_bytes <= ENTROPY_BYTES_MIN {
+        return;
     }
-    packing::encode(&rest, out);
+    let Some(coded) = entropy::encode(offsets, order) else { return };
+    if coded.len() + CODED_HEAD_BYTES_MAX < packed_bytes {
+        out.truncate(start);
+        out.push(FORM_ENTROPY);
+        varint::put_count(out, coded.len());
+        out.extend_from_slice(&coded);
+    }
 }
 
-fn decode_packed(reader: &mut Reader<'_>, order: usize, count: usize) -> Result<Vec<u64>, CodecError> {
+fn put_packed(values: &mut [u64], order: usize, out: &mut Vec<u8>) {
+    out.push(u8::try_from(order).expect("at most 2"));
+    difference(values, order);
+    let (firsts, rest) = values.split_at_checked(order).unwrap_or_default();
+    firsts.iter().for_each(|first| varint::put_signed(out, first.cast_signed()));
+    packing::encode(rest, out);
+}
+
+fn take_packed(reader: &mut Reader<'_>, order: usize, count: usize) -> Result<Vec<u64>, CodecError> {
     if order > ORDER_MAX || order >= count {
         return Err(CodecError("unknown form of integers"));
     }
-    let mut firsts = [0u64; ORDER_MAX];
-    for first in firsts.iter_mut().take(order) {
-        *first = varint::take_signed(reader)?.cast_unsigned();
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..order {
+        values.push(varint::take_signed(reader)?.cast_unsigned());
     }
-    let mut values = packing::decode(reader, count - order)?;
-    for first in firsts.iter().take(order).rev() {
-        let mut sum = *first;
-        for value in &mut values {
-            sum = sum.wrapping_add(std::mem::replace(value, sum));
-        }
-        values.push(sum);
-    }
+    packing::decode(reader, count, &mut values)?;
+    sum_up(&mut values, order);
     Ok(values)
 }
 
-fn differences(values: &[u64]) -> Vec<u64> {
-    values.iter().zip(values.iter().skip(1)).map(|(before, value)| value.wrapping_sub(*before)).collect()
+/// Every value but the first `order` becomes its difference of that order; those before it, their first differences.
+fn difference(values: &mut [u64], order: usize) {
+    for round in 0..order {
+        let mut before = 0;
+        let rest = values.get_mut(round..).unwrap_or_default();
+        rest.iter_mut().for_each(|value| before = std::mem::replace(value, value.wrapping_sub(before)));
+    }
+}
+
+/// Undoes [`difference`].
+fn sum_up(values: &mut [u64], order: usize) {
+    for round in (0..order).rev() {
+        let mut sum = 0u64;
+        for value in values.get_mut(round..).unwrap_or_default() {
+            sum = sum.wrapping_add(*value);
+            *value = sum;
+        }
+    }
 }
 
 /// The order of differences whose sample packs best; the lowest of equals.
@@ -112,9 +132,11 @@ fn choose_order(values: &[u64]) -> usize {
     for start in (0..values.len()).step_by(stride) {
         let end = values.len().min(start + packing::GROUP + ORDER_MAX);
         let mut sample = values.get(start..end).unwrap_or_default().to_vec();
+        let mut sample = sample.as_mut_slice();
         for cost in costs.iter_mut().take(order_max + 1) {
-            *cost += packing::cost_bits(sample.get(..packing::GROUP).unwrap_or(&sample));
-            sample = differences(&sample);
+            *cost += packing::cost_bits(sample.get(..packing::GROUP).unwrap_or(sample));
+            difference(sample, 1);
+            sample = sample.get_mut(1..).unwrap_or_default();
         }
     }
     (0..=order_max).min_by_key(|order| costs.get(*order).copied().unwrap_or(u64::MAX)).unwrap_or_default()

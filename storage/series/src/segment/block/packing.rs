@@ -19,8 +19,6 @@ const EXCEPTIONS: u8 = 0x80;
 const WORDS: usize = 256;
 /// Values of a group that are looked at to find its middle.
 const SAMPLE: usize = 9;
-/// Room for the values that a caller adds when it sums differences up.
-const SPARE: usize = 2;
 /// Lengths in bits of a signed difference: 0 to 64.
 const LENGTHS: usize = 65;
 
@@ -46,9 +44,8 @@ pub(super) fn encode(values: &[u64], out: &mut Vec<u8>) {
     }
 }
 
-/// `count` must be bounded by the caller: a few bytes can stand for many equal values.
-pub(super) fn decode(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
-    let mut values = Vec::with_capacity(count + SPARE);
+/// Appends to `values` until there are `count`, which must be bounded: a few bytes can stand for many equal values.
+pub(super) fn decode(reader: &mut Reader<'_>, count: usize, values: &mut Vec<u64>) -> Result<(), CodecError> {
     let mut unpacker = Unpacker { words: [0; WORDS] };
     let mut base = 0u64;
     while values.len() < count {
@@ -65,12 +62,12 @@ pub(super) fn decode(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, 
             values.resize(start + rest.min(groups * GROUP), base);
             continue;
         }
-        unpacker.unpack(reader, rest.min(GROUP), base, width, &mut values)?;
+        unpacker.unpack(reader, rest.min(GROUP), base, width, values)?;
         if bits & EXCEPTIONS != 0 {
             take_exceptions(reader, base, values.get_mut(start..).unwrap_or_default())?;
         }
     }
-    Ok(values)
+    Ok(())
 }
 
 /// What the values would take, in bits: to choose between ways to write the same numbers.
@@ -247,12 +244,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn decoded(bytes: &[u8], count: usize) -> Option<Vec<u64>> {
+        let mut values = Vec::new();
+        let mut reader = Reader { rest: bytes };
+        decode(&mut reader, count, &mut values).ok()?;
+        reader.rest.is_empty().then_some(values)
+    }
+
     fn round_trip(values: &[u64]) -> usize {
         let mut bytes = Vec::new();
         encode(values, &mut bytes);
-        let mut reader = Reader { rest: &bytes };
-        assert_eq!(decode(&mut reader, values.len()).unwrap(), values);
-        assert!(reader.rest.is_empty());
+        assert_eq!(decoded(&bytes, values.len()).unwrap(), values);
         bytes.len()
     }
 
@@ -287,12 +289,12 @@ mod tests {
     #[test]
     fn a_run_beyond_the_count_or_a_position_outside_of_the_group_is_refused() {
         let run_of_three = [2, 0, 2];
-        assert_eq!(decode(&mut Reader { rest: &run_of_three }, 300).unwrap(), vec![1; 300]);
-        assert!(decode(&mut Reader { rest: &run_of_three }, 256).is_err());
+        assert_eq!(decoded(&run_of_three, 300).unwrap(), vec![1; 300]);
+        assert!(decoded(&run_of_three, 256).is_none());
         let exception_at_9 = [2, 0x80, 1, 9, 2];
-        assert_eq!(decode(&mut Reader { rest: &exception_at_9 }, 10).unwrap()[9], 2);
-        assert!(decode(&mut Reader { rest: &exception_at_9 }, 9).is_err());
-        assert!(decode(&mut Reader { rest: &[2, 65, 0, 0, 0, 0, 0, 0, 0, 0, 0] }, 1).is_err());
+        assert_eq!(decoded(&exception_at_9, 10).unwrap()[9], 2);
+        assert!(decoded(&exception_at_9, 9).is_none());
+        assert!(decoded(&[2, 65, 0, 0, 0, 0, 0, 0, 0, 0, 0], 1).is_none());
     }
 
     proptest! {

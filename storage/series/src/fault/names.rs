@@ -1,0 +1,139 @@
+//! The names of the files in memory: which file the process finds under a name, which one a power cut leaves there.
+
+use super::random::Random;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A file, whatever it is called.
+pub(super) type FileId = u64;
+
+#[derive(Default)]
+pub(super) struct Names {
+    // Paths compare part by part, strings at once.
+    cached: BTreeMap<OsString, FileId>,
+    durable: BTreeMap<OsString, FileId>,
+    /// Since the last sync of their folder, in their order.
+    unsynced: Vec<NameChange>,
+    /// What a failed sync of their folder did not save.
+    dropped: Vec<NameChange>,
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Add(PathBuf, FileId),
+    Rename(PathBuf, PathBuf, FileId),
+    Remove(PathBuf),
+}
+
+impl Names {
+    pub(super) fn find(&self, path: &Path) -> Option<FileId> {
+        self.cached.get(path.as_os_str()).copied()
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.cached.keys().map(Path::new)
+    }
+
+    /// All files that have a name, or had one that a power cut may bring back.
+    pub(super) fn reachable(&self) -> impl Iterator<Item = FileId> {
+        self.cached.values().chain(self.durable.values()).copied()
+    }
+
+    pub(super) fn add(&mut self, path: &Path, file: FileId) {
+        self.cached.insert(path.into(), file);
+        self.unsynced.push(NameChange::Add(path.to_owned(), file));
+    }
+
+    /// As if it had been there for long.
+    pub(super) fn add_synced(&mut self, path: &Path, file: FileId) {
+        self.cached.insert(path.into(), file);
+        self.durable.insert(path.into(), file);
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path, file: FileId) {
+        self.cached.remove(from.as_os_str());
+        self.cached.insert(to.into(), file);
+        self.unsynced.push(NameChange::Rename(from.to_owned(), to.to_owned(), file));
+    }
+
+    pub(super) fn remove(&mut self, path: &Path) {
+        self.cached.remove(path.as_os_str());
+        self.unsynced.push(NameChange::Remove(path.to_owned()));
+    }
+
+    pub(super) fn sync(&mut self, folder: &Path) {
+        let changes = take_changes_of(&mut self.unsynced, folder);
+        // Nothing new to write means nothing is written, not even what an earlier sync has left out; with something new the
+        // folder is written as it is now.
+        if !changes.is_empty() {
+            take_changes_of(&mut self.dropped, folder).into_iter().for_each(|change| self.save(change));
+        }
+        changes.into_iter().for_each(|change| self.save(change));
+    }
+
+    /// Some of the folder's changes get to the platter, the others are taken for saved.
+    pub(super) fn fail_to_sync(&mut self, folder: &Path, random: &mut Random) {
+        let mut changes = take_changes_of(&mut self.dropped, folder);
+        changes.extend(take_changes_of(&mut self.unsynced, folder));
+        let dropped = self.save_some(changes, random);
+        self.dropped.extend(dropped);
+    }
+
+    /// What was not saved is gone, except for some.
+    pub(super) fn lose_power(&mut self, random: &mut Random) {
+        self.dropped.clear();
+        let changes = std::mem::take(&mut self.unsynced);
+        self.save_some(changes, random);
+        self.cached.clone_from(&self.durable);
+    }
+
+    /// None, all, those up to one of them, or each or not: no order is promised between names. Gives back the others.
+    fn save_some(&mut self, changes: Vec<NameChange>, random: &mut Random) -> Vec<NameChange> {
+        let until = match random.below(4) {
+            0 => Some(0),
+            1 => Some(changes.len()),
+            2 => Some(random.below(changes.len() + 1)),
+            _ => None,
+        };
+        let mut lost = Vec::new();
+        for (position, change) in changes.into_iter().enumerate() {
+            if until.map_or_else(|| random.below(2) == 1, |until| position < until) {
+                self.save(change);
+            } else {
+                lost.push(change);
+            }
+        }
+        lost
+    }
+
+    fn save(&mut self, change: NameChange) {
+        match change {
+            NameChange::Add(path, file) => {
+                self.durable.insert(path.into(), file);
+            }
+            NameChange::Rename(from, to, file) => {
+                self.durable.remove(from.as_os_str());
+                self.durable.insert(to.into(), file);
+            }
+            NameChange::Remove(path) => {
+                self.durable.remove(path.as_os_str());
+            }
+        }
+    }
+}
+
+fn take_changes_of(changes: &mut Vec<NameChange>, folder: &Path) -> Vec<NameChange> {
+    let (of_folder, others) =
+        std::mem::take(changes).into_iter().partition(|change| change.path().parent() == Some(folder));
+    *changes = others;
+    of_folder
+}
+
+impl NameChange {
+    fn path(&self) -> &Path {
+        match self {
+            NameChange::Add(path, _) | NameChange::Rename(path, _, _) | NameChange::Remove(path) => path,
+        }
+    }
+}
