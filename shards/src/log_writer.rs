@@ -52,6 +52,7 @@ pub enum CheckpointRefusal {
 
 enum Command {
     Commit(FrameGroup),
+    Cut { reply: oneshot::Sender<()> },
     Checkpoint { through: u64, reply: oneshot::Sender<Result<usize, CheckpointError>> },
 }
 
@@ -127,6 +128,14 @@ impl Log {
             let _ = waiting.reply.send(Err(LogRefusal::Closed));
         }
         self.ended.send_replace(true);
+    }
+
+    /// Ends the log's current file: a later checkpoint can then remove all that was appended until now, although posts go on.
+    pub async fn cut(&self) -> Result<(), LogRefusal> {
+        let commands = self.commands.borrow().clone().ok_or(LogRefusal::Closed)?;
+        let (reply, done) = oneshot::channel();
+        commands.send(Command::Cut { reply }).await.map_err(|_| LogRefusal::Closed)?;
+        done.await.map_err(|_| LogRefusal::Closed)
     }
 
     /// All posts up to `through` are in segments: removes whole log files behind it. Gives the number removed.
@@ -227,14 +236,14 @@ fn work(
     }
 }
 
-/// Everything that waits, then one step, then the checkpoints that were asked for.
+/// Everything that waits, then one step, then the cuts and checkpoints that were asked for.
 fn round(
     writer: &mut LogWriter,
     disk: &mut dyn Disk,
     first: Command,
     queue: &mut mpsc::Receiver<Command>,
 ) -> Vec<LogEvent> {
-    let mut checkpoints = Vec::new();
+    let (mut cuts, mut checkpoints) = (Vec::new(), Vec::new());
     let mut next = Some(first);
     let mut groups = 0;
     let mut commits = false;
@@ -244,12 +253,17 @@ fn round(
                 writer.push(group);
                 commits = true;
             }
+            Command::Cut { reply } => cuts.push(reply),
             Command::Checkpoint { through, reply } => checkpoints.push((through, reply)),
         }
         groups += 1;
         next = if groups < GROUPS_PER_STEP_MAX { queue.try_recv().ok() } else { None };
     }
     let events = if commits { writer.step(disk) } else { Vec::new() };
+    for reply in cuts {
+        writer.cut();
+        let _ = reply.send(());
+    }
     for (through, reply) in checkpoints {
         let result = writer.checkpoint(through, disk);
         if let Err(error) = &result {

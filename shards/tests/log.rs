@@ -139,6 +139,20 @@ fn a_checkpoint_removes_the_files_behind_it() {
 }
 
 #[test]
+fn a_checkpoint_behind_a_cut_removes_what_was_before_it_although_posts_go_on() {
+    let fixture = fixture(1000);
+    fixture.run(async || {
+        assert_eq!(fixture.post().await, Ok(true));
+        let cut_off = fixture.disk.paths();
+        fixture.log.cut().await.unwrap();
+        assert_eq!(fixture.post().await, Ok(true));
+        assert_eq!(fixture.log.checkpoint(1).await.unwrap(), 1);
+        let left = fixture.disk.paths();
+        assert!(left.len() == 1 && left != cut_off, "{left:?}");
+    });
+}
+
+#[test]
 fn closing_finishes_what_is_queued() {
     let fixture = fixture(1000);
     fixture.run(async || {

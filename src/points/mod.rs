@@ -168,13 +168,20 @@ impl Shard {
         self.points.filling_since.set(None);
         let shard = Rc::clone(self);
         shards::rt::spawn(async move {
-            if shard.flush_ring().await
-                && let Some(call) = wanted
-            {
-                shard.node.upkeep.ring_flushed(shard.handle.index, call);
+            match wanted {
+                Some(call) => shard.flush_for_upkeep(call).await,
+                None => drop(shard.flush_ring().await),
             }
             shard.points.is_flushing.set(false);
         });
+    }
+
+    /// Nothing that is in the ring and the log now is in them afterwards: the log's file, too, goes with the checkpoint,
+    /// which would else stay as long as posts go on.
+    async fn flush_for_upkeep(self: &Rc<Self>, call: u64) {
+        if self.points.log.cut().await.is_ok() && self.flush_ring().await {
+            self.node.upkeep.ring_flushed(self.handle.index, call);
+        }
     }
 
     /// Ring -> segment -> catalog -> checkpoint. Tried again until it succeeds; false when the log has failed.

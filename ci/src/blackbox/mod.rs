@@ -2,11 +2,14 @@
 //! played against a started server. `docs/conformance.md` is made from the same files.
 
 mod document;
+mod erasure;
 mod expect;
 mod paging;
 mod play;
 mod races;
+mod retention;
 mod script;
+mod series;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -24,16 +27,53 @@ const PLAYERS: usize = 4;
 /// With one shard nothing would cross a mailbox; with three, two of three calls do.
 const SHARDS: &str = "3";
 
+/// What needs settings and starts of its own.
+type Check = fn(Setup, &mut Report) -> Result<Server>;
+const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run];
+
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
-    let scripts = scripts()?;
+    on_a_server(binary, driver, report, cases)?;
+    for check in CHECKS {
+        on_a_server(binary, driver, report, *check)?;
+    }
+    Ok(())
+}
+
+/// Runs a check with a server of its own, which must be sound at the end.
+fn on_a_server(
+    binary: &Path,
+    driver: Option<&str>,
+    report: &mut Report,
+    check: impl FnOnce(Setup, &mut Report) -> Result<Server>,
+) -> Result<()> {
     let mut workspace = Workspace::new("blackbox-")?;
-    let setup = Setup::new(binary, &workspace.path().join("server"))?;
-    let mut setup = setup.setting("cluster:shards", SHARDS);
+    let mut setup = Setup::new(binary, &workspace.path().join("server"))?;
     if let Some(driver) = driver {
         setup = setup.driver(driver);
     }
-    let mut server = Server::start(&setup)?;
     let failed_before = report.failed();
+    let checked = check(setup, report).and_then(|server| check_end(server, report));
+    if checked.is_err() || report.failed() > failed_before {
+        workspace.keep();
+    }
+    checked
+}
+
+fn check_end(mut server: Server, report: &mut Report) -> Result<()> {
+    let died = server.has_died()?.map(|status| server.died_error(Some(status)).to_string());
+    report.check("the server is still there", died.is_none(), died.as_deref().unwrap_or_default());
+    let panicked = server.output().contains("panicked at");
+    report.check("nothing panicked", !panicked, "see the server's output");
+    if died.is_none() {
+        report.check("SIGTERM ends the server with 0", server.stop()?.success(), "another exit status");
+    }
+    Ok(())
+}
+
+/// The case files, and what they cannot say.
+fn cases(setup: Setup, report: &mut Report) -> Result<Server> {
+    let scripts = scripts()?;
+    let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
     let cases: Vec<_> = scripts.iter().flat_map(|script| script.cases.iter().map(move |case| (script, case))).collect();
     for (title, outcome) in play_all(&server, &cases) {
         match outcome {
@@ -43,17 +83,7 @@ pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> R
     }
     paging::run(server.address(), report)?;
     races::run(server.address(), report)?;
-    let died = server.has_died()?.map(|status| server.died_error(Some(status)).to_string());
-    report.check("the server is still there", died.is_none(), died.as_deref().unwrap_or_default());
-    let panicked = server.output().contains("panicked at");
-    report.check("nothing panicked", !panicked, "see the server's output");
-    if died.is_none() {
-        report.check("SIGTERM ends the server with 0", server.stop()?.success(), "another exit status");
-    }
-    if report.failed() > failed_before {
-        workspace.keep();
-    }
-    Ok(())
+    Ok(server)
 }
 
 /// Title and, when the case failed, why; in the order of the files.

@@ -233,6 +233,29 @@ fn a_flush_cuts_the_log_and_an_idle_node_has_none() {
 }
 
 #[test]
+fn what_was_posted_before_a_cut_leaves_the_log_with_the_flush_although_posts_go_on() {
+    for has_checkpoint in [false, true] {
+        let disk = MemoryDisk::new(3);
+        let mut node = start(&disk, 1).unwrap();
+        assert_eq!(node.post(vec![(key(1), numbers(&[(1, 1.0)]))]), Outcome::Acknowledged);
+        node.writer.cut();
+        let cut_off = disk.paths();
+        node.ingest.freeze();
+        let frozen = node.ingest.frozen_ready().unwrap();
+        // Without the cut this would be in the same file, which would stay.
+        assert_eq!(node.post(vec![(key(1), numbers(&[(2, 2.0)]))]), Outcome::Acknowledged);
+        node.catalog.flush(&frozen, &mut node.disk).unwrap();
+        node.ingest.flushed(frozen.through());
+        if has_checkpoint {
+            assert_eq!(node.writer.checkpoint(frozen.through(), &mut node.disk).unwrap(), 1);
+            assert!(cut_off.iter().all(|path| !disk.paths().contains(path)));
+        }
+        disk.restart(3);
+        assert_eq!(start(&disk, 2).unwrap().read(key(1)).unwrap(), [(1, 1.0), (2, 2.0)]);
+    }
+}
+
+#[test]
 fn a_post_larger_than_a_log_file_gets_a_file_of_its_own() {
     let disk = MemoryDisk::new(3);
     let mut node = start(&disk, 1).unwrap();

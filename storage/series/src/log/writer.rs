@@ -175,18 +175,22 @@ impl LogWriter {
         events
     }
 
+    /// Ends the current file, so that a checkpoint can remove all that was written until now although posts go on: they
+    /// begin another file.
+    pub fn cut(&mut self) {
+        if let Some(current) = self.current.take_if(|current| current.end == current.synced) {
+            self.close(current);
+        }
+    }
+
     /// All posts up to `through` are in segments: whole files behind it go, oldest first. Each removal is synced before
     /// the next, so that what a crash leaves is always a suffix of the chain, which replays to the same points.
     pub fn checkpoint(&mut self, through: u64, disk: &mut dyn Disk) -> Result<usize, CheckpointError> {
         if let Some(why) = &self.poisoned {
             return Err(CheckpointError::Poisoned(Arc::clone(why)));
         }
-        let current_is_behind = self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.sequence_last <= through && current.end == current.synced);
-        if current_is_behind && let Some(current) = self.current.take() {
-            self.close(current);
+        if self.current.as_ref().is_some_and(|current| current.sequence_last <= through) {
+            self.cut();
         }
         let mut removed = 0;
         while let Some(oldest) = self.closed.front().filter(|file| file.sequence_last <= through) {
