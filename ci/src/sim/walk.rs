@@ -44,7 +44,7 @@ pub(super) fn run(seed: u64, plan: Plan, is_told: bool) -> Outcome {
     let mut ground = Ground::new(seed, is_told);
     let lives = if plan == Plan::Random { ground.random.between(2, 6) } else { 1 };
     if let Plan::Single { at, fault, .. } = plan {
-        ground.plan_fault(at, fault);
+        ground.plan_fault(at, 1, fault);
     }
     // After an orderly stop there is nothing to replay.
     let mut is_log_gone = false;
@@ -88,7 +88,7 @@ fn start(ground: &mut Ground, plan: Plan) -> Option<(Process, RecoveryReport)> {
         } else if plan == Plan::Random && ground.random.one_in(2) {
             let after = ground.random.between(0, FAULT_IN_START_WITHIN);
             match ground.random.one_in(2) {
-                true => ground.plan_fault(after, Fault::PowerCut),
+                true => ground.plan_fault(after, 1, Fault::PowerCut),
                 false => plan_any_fault(ground, after),
             }
         }
@@ -161,5 +161,6 @@ fn plan_any_fault(ground: &mut Ground, after: u64) {
         5..8 => Fault::PowerCut,
         _ => Fault::Kill,
     };
-    ground.plan_fault(after, fault);
+    let count = if ground.random.one_in(3) { ground.random.between(2, 5) } else { 1 };
+    ground.plan_fault(after, count, fault);
 }
