@@ -48,10 +48,10 @@ impl Ground {
         self.violation.get_or_insert(what);
     }
 
-    pub(super) fn plan_fault(&mut self, after: u64, fault: Fault) {
-        self.disk.tell(|| format!("in {after} operations: {fault:?}"));
+    pub(super) fn plan_fault(&mut self, after: u64, count: u64, fault: Fault) {
+        self.disk.tell(|| format!("in {after} operations {count} times: {fault:?}"));
         self.fault = fault;
-        self.disk.memory().fail_after(after, fault);
+        self.disk.memory().fail_some_after(after, count, fault);
     }
 
     /// The process is gone; the next one will find what it has left, or, when the power goes, what of it is durable.

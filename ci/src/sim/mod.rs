@@ -14,6 +14,7 @@ mod pool;
 mod posts;
 mod process;
 mod reads;
+mod reduction;
 mod rows;
 mod walk;
 

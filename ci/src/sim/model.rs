@@ -1,46 +1,51 @@
-//! The truth: what a node that keeps its promises would answer. No files, no segments, only the order of the posts.
+//! The truth: what a node that keeps its promises would answer. No files, no segments, only the order of the acts.
 //!
-//! While a process lives its answers are known exactly: the acknowledged posts, in their order. What a restart makes of
-//! the posts that got no answer, or a refusal, is open: each is there as a whole or not at all, and never over a later
+//! While a process lives its answers are known exactly: the acknowledged acts, in their order. What a restart makes of
+//! those that got no answer, or a refusal, is open: each is there as a whole or not at all, and never over a later
 //! acknowledged one. After the restart that is settled, and known exactly again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::SeriesKey;
+use series::Retain;
 
 use super::counts::{Counts, Event};
+use super::reduction::reduce;
 use super::rows::Row;
 
-/// A post of the present life.
+/// A post or a reduction of the present life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PostId(usize);
+pub(super) struct ActId(usize);
 
 /// What a post brings, in its order: the last row of a time counts.
 pub(super) type Batch = Vec<(SeriesKey, Vec<(i64, Row)>)>;
 
+/// What an act makes of some rows; `None`: the row goes.
+type Changes = Vec<(SeriesKey, Vec<(i64, Option<Row>)>)>;
+
 #[derive(Default)]
 pub(super) struct Model {
     series: BTreeMap<SeriesKey, Series>,
-    dead: BTreeSet<SeriesKey>,
-    posts: Vec<Post>,
+    acts: Vec<Act>,
 }
 
 #[derive(Default)]
 struct Series {
     /// What a reader sees now.
     rows: BTreeMap<i64, Row>,
-    /// What was written in this life, in the order of the posts.
+    /// What was changed in this life, in the order of the acts.
     writes: BTreeMap<i64, Writes>,
 }
 
 struct Writes {
     /// What was there when the life began.
     before: Option<Row>,
-    posts: Vec<(PostId, Row)>,
+    acts: Vec<(ActId, Option<Row>)>,
 }
 
-struct Post {
-    batch: Batch,
+struct Act {
+    changes: Changes,
+    is_reduction: bool,
     is_acknowledged: bool,
 }
 
@@ -53,7 +58,7 @@ enum Trail {
 
 struct Trails {
     may_tear: bool,
-    of: BTreeMap<PostId, Trail>,
+    of: BTreeMap<ActId, Trail>,
 }
 
 impl Model {
@@ -69,39 +74,62 @@ impl Model {
         self.series.contains_key(&key)
     }
 
-    pub(super) fn dead(&self) -> &BTreeSet<SeriesKey> {
-        &self.dead
-    }
-
     pub(super) fn delete(&mut self, key: SeriesKey) {
         self.series.remove(&key);
-        self.dead.insert(key);
     }
 
     /// A post was taken in; whether it is acknowledged is to be seen.
-    pub(super) fn begin(&mut self, batch: Batch) -> PostId {
-        let id = PostId(self.posts.len());
-        for (key, rows) in &batch {
+    pub(super) fn begin(&mut self, batch: Batch) -> ActId {
+        let some = |rows: Vec<(i64, Row)>| rows.into_iter().map(|(time_ns, row)| (time_ns, Some(row))).collect();
+        self.begin_act(batch.into_iter().map(|(key, rows)| (key, some(rows))).collect(), false)
+    }
+
+    /// Retention begins. All rows of these series are in segments, and no post to them is on its way.
+    pub(super) fn begin_reduction(&mut self, rules: &[Retain]) -> ActId {
+        let of_rule = |rule: &Retain| Some((rule.key, reduce(&self.series.get(&rule.key)?.rows, *rule)));
+        self.begin_act(rules.iter().filter_map(of_rule).collect(), true)
+    }
+
+    fn begin_act(&mut self, changes: Changes, is_reduction: bool) -> ActId {
+        let id = ActId(self.acts.len());
+        for (key, rows) in &changes {
             let Some(series) = self.series.get_mut(key) else { continue };
             for (time_ns, row) in rows {
                 let before = series.rows.get(time_ns).cloned();
-                let writes = series.writes.entry(*time_ns).or_insert_with(|| Writes { before, posts: Vec::new() });
+                let writes = series.writes.entry(*time_ns).or_insert_with(|| Writes { before, acts: Vec::new() });
                 // Of two rows of a time in one post the last one counts.
-                writes.posts.retain(|(post, _)| *post != id);
-                writes.posts.push((id, row.clone()));
+                writes.acts.retain(|(act, _)| *act != id);
+                writes.acts.push((id, row.clone()));
             }
         }
-        self.posts.push(Post { batch, is_acknowledged: false });
+        self.acts.push(Act { changes, is_reduction, is_acknowledged: false });
         id
     }
 
-    /// The client has its answer 200.
-    pub(super) fn acknowledge(&mut self, id: PostId) {
-        let Some(post) = self.posts.get_mut(id.0) else { return };
-        post.is_acknowledged = true;
-        for (key, rows) in &post.batch {
+    /// The client has its answer 200; the rule was applied.
+    pub(super) fn acknowledge(&mut self, id: ActId) {
+        let Some(act) = self.acts.get_mut(id.0) else { return };
+        act.is_acknowledged = true;
+        let changes = std::mem::take(&mut act.changes);
+        for (key, rows) in &changes {
             let Some(series) = self.series.get_mut(key) else { continue };
-            series.rows.extend(rows.iter().cloned());
+            for (time_ns, row) in rows {
+                let later = series.writes.get(time_ns).into_iter().flat_map(|writes| &writes.acts);
+                let is_overwritten =
+                    later.filter(|(act, _)| *act > id).any(|(act, _)| is_acknowledged(&self.acts, *act));
+                match row {
+                    _ if is_overwritten => {}
+                    Some(row) => drop(series.rows.insert(*time_ns, row.clone())),
+                    None => drop(series.rows.remove(time_ns)),
+                }
+            }
+        }
+    }
+
+    /// It was not even begun.
+    pub(super) fn give_up(&mut self, id: ActId) {
+        for series in self.series.values_mut() {
+            series.writes.values_mut().for_each(|writes| writes.acts.retain(|(act, _)| *act != id));
         }
     }
 
@@ -123,7 +151,7 @@ impl Model {
         for (key, series) in &self.series {
             let found = found.entry(*key).or_default();
             series
-                .compare(found, &self.posts, &mut trails)
+                .compare(found, &self.acts, &mut trails)
                 .map_err(|what| format!("series {:#x}: {what}", key.as_u64()))?;
         }
         for trail in trails.of.values() {
@@ -132,7 +160,7 @@ impl Model {
                 Trail::Absent => Event::OpenPostLost,
             });
         }
-        self.posts.clear();
+        self.acts.clear();
         for (key, series) in &mut self.series {
             series.rows = found.remove(key).unwrap_or_default();
             series.writes.clear();
@@ -142,7 +170,7 @@ impl Model {
 }
 
 impl Series {
-    fn compare(&self, found: &BTreeMap<i64, Row>, posts: &[Post], trails: &mut Trails) -> Result<(), String> {
+    fn compare(&self, found: &BTreeMap<i64, Row>, acts: &[Act], trails: &mut Trails) -> Result<(), String> {
         for (time_ns, row) in &self.rows {
             if !self.writes.contains_key(time_ns) && found.get(time_ns) != Some(row) {
                 return Err(format!("at {time_ns} there was {row:?}, now there is {:?}", found.get(time_ns)));
@@ -154,7 +182,7 @@ impl Series {
             }
         }
         for (time_ns, writes) in &self.writes {
-            writes.compare(found.get(time_ns), posts, trails).map_err(|what| format!("at {time_ns} {what}"))?;
+            writes.compare(found.get(time_ns), acts, trails).map_err(|what| format!("at {time_ns} {what}"))?;
         }
         Ok(())
     }
@@ -162,33 +190,41 @@ impl Series {
 
 impl Writes {
     /// Whether the row may be there, and what that tells of the open posts.
-    fn compare(&self, found: Option<&Row>, posts: &[Post], trails: &mut Trails) -> Result<(), String> {
-        let is_acknowledged = |id: &PostId| posts.get(id.0).is_some_and(|post| post.is_acknowledged);
-        let last_acknowledged = self.posts.iter().rposition(|(id, _)| is_acknowledged(id));
-        // Those that may show: the last acknowledged one, or what was there before, and the open ones behind it.
-        let behind = last_acknowledged.map_or(0, |position| position + 1);
-        let open = self.posts.get(behind..).unwrap_or_default();
-        let settled = match last_acknowledged.and_then(|position| self.posts.get(position)) {
-            Some((_, row)) => Some(row),
-            None => self.before.as_ref(),
+    fn compare(&self, found: Option<&Row>, acts: &[Act], trails: &mut Trails) -> Result<(), String> {
+        let last = |is_reduction| {
+            let is_such = |id: &ActId| acts.get(id.0).is_some_and(|act| act.is_reduction == is_reduction);
+            self.acts.iter().rposition(|(id, _)| is_such(id) && is_acknowledged(acts, *id))
         };
-        let candidates: Vec<usize> =
-            open.iter().enumerate().filter(|(_, (_, row))| Some(row) == found).map(|(position, _)| position).collect();
-        let is_settled_candidate = settled == found;
-        let absent_from = match (candidates.last(), is_settled_candidate) {
-            (Some(position), _) => position + 1,
-            (None, true) => 0,
-            (None, false) => return Err(self.unexpected(found, settled, open)),
-        };
-        let only = candidates.first().filter(|_| candidates.len() == 1 && !is_settled_candidate);
-        if let Some((id, _)) = only.and_then(|position| open.get(*position)) {
-            trails.note(*id, Trail::Present)?;
+        let (post, reduction) = (last(false), last(true));
+        // What was reduced comes back with the log that still holds it, to be reduced once more.
+        let open_from = post.map_or(0, |position| position + 1);
+        let open = self.acts.get(open_from..).unwrap_or_default();
+        let is_reduced_last = reduction > post;
+        let row_at = |position: usize| self.acts.get(position).map(|(_, row)| row.as_ref());
+        let mut settled = vec![post.and_then(row_at).unwrap_or(self.before.as_ref())];
+        if let Some(reduced) = reduction.filter(|_| is_reduced_last).and_then(row_at) {
+            settled = if post.is_some() { vec![settled.remove(0), reduced] } else { vec![reduced] };
         }
-        open.get(absent_from..).unwrap_or_default().iter().try_for_each(|(id, _)| trails.note(*id, Trail::Absent))
+        let candidates: Vec<usize> = (0..open.len())
+            .filter(|position| open.get(*position).is_some_and(|(_, row)| row.as_ref() == found))
+            .collect();
+        let is_settled = settled.contains(&found);
+        if candidates.is_empty() && !is_settled {
+            return Err(self.unexpected(found, &settled, open));
+        }
+        if is_reduced_last {
+            return Ok(());
+        }
+        let only = candidates.first().filter(|_| candidates.len() == 1 && !is_settled);
+        if let Some((id, _)) = only.and_then(|position| open.get(*position)) {
+            trails.note(*id, Trail::Present, acts)?;
+        }
+        let absent = open.get(candidates.last().map_or(0, |position| position + 1)..).unwrap_or_default();
+        absent.iter().try_for_each(|(id, _)| trails.note(*id, Trail::Absent, acts))
     }
 
-    fn unexpected(&self, found: Option<&Row>, settled: Option<&Row>, open: &[(PostId, Row)]) -> String {
-        let earlier = self.posts.iter().any(|(_, row)| Some(row) == found) || self.before.as_ref() == found;
+    fn unexpected(&self, found: Option<&Row>, settled: &[Option<&Row>], open: &[(ActId, Option<Row>)]) -> String {
+        let earlier = self.acts.iter().any(|(_, row)| row.as_ref() == found) || self.before.as_ref() == found;
         let what = match (found, earlier) {
             (None, _) => "an acknowledged row is lost",
             (_, true) => "an acknowledged row was overwritten by an earlier one",
@@ -199,7 +235,11 @@ impl Writes {
 }
 
 impl Trails {
-    fn note(&mut self, id: PostId, trail: Trail) -> Result<(), String> {
+    fn note(&mut self, id: ActId, trail: Trail, acts: &[Act]) -> Result<(), String> {
+        // A reduction may be covered by what the log brings back.
+        if acts.get(id.0).is_none_or(|act| act.is_reduction) {
+            return Ok(());
+        }
         match self.of.insert(id, trail) {
             Some(before) if before != trail && !self.may_tear => {
                 Err("one half of a post is there, the other is not".to_owned())
@@ -207,6 +247,10 @@ impl Trails {
             _ => Ok(()),
         }
     }
+}
+
+fn is_acknowledged(acts: &[Act], id: ActId) -> bool {
+    acts.get(id.0).is_some_and(|act| act.is_acknowledged)
 }
 
 #[cfg(test)]
@@ -231,7 +275,7 @@ mod tests {
             let rows = vec![(5, value(number))];
             model.begin(vec![(key(1), rows.clone()), (key(2), rows)]);
         }
-        acknowledged.iter().for_each(|id| model.acknowledge(PostId(*id)));
+        acknowledged.iter().for_each(|id| model.acknowledge(ActId(*id)));
         let rows = |found: Option<u64>| found.map(|number| (5, value(number))).into_iter().collect();
         let found = BTreeMap::from([(key(1), rows(found[0])), (key(2), rows(found[1]))]);
         model.settle(found, false, &mut Counts::default())
@@ -261,5 +305,37 @@ mod tests {
         assert!(
             model.settle(BTreeMap::new(), false, &mut Counts::default()).unwrap_err().contains("now there is None")
         );
+    }
+
+    #[test]
+    fn a_reduction_counts_as_a_whole_write_that_later_posts_overwrite_and_the_log_may_undo() {
+        let rule = Retain { key: key(1), before_ns: 9, bucket_ns: None };
+        let post = |model: &mut Model, number| {
+            let id = model.begin(vec![(key(1), vec![(5, value(number))])]);
+            model.acknowledge(id);
+        };
+        let settle = |model: &mut Model, found: Option<u64>| {
+            let rows = found.map(|number| (5, value(number))).into_iter().collect();
+            model.settle(BTreeMap::from([(key(1), rows)]), false, &mut Counts::default()).is_ok()
+        };
+        let reduced = || {
+            let mut model = Model::default();
+            model.create(key(1));
+            post(&mut model, 1);
+            let id = model.begin_reduction(&[rule]);
+            model.acknowledge(id);
+            model
+        };
+        assert_eq!(reduced().read(key(1), 0, 9), []);
+        assert!(settle(&mut reduced(), None));
+        assert!(settle(&mut reduced(), Some(1)), "replayed");
+        assert!(!settle(&mut reduced(), Some(2)));
+        let mut model = reduced();
+        assert!(settle(&mut model, None));
+        assert!(!settle(&mut model, Some(1)), "its log is gone");
+        let mut model = reduced();
+        post(&mut model, 2);
+        assert_eq!(model.read(key(1), 0, 9), [(5, value(2))]);
+        assert!(!settle(&mut model, None));
     }
 }

@@ -1,5 +1,6 @@
 //! Many worlds on all cores, and what they have shown.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -47,8 +48,11 @@ pub(super) fn run_all(worlds: &[World], judge: fn(World) -> std::result::Result<
         all.counts.merge(&own.counts);
         all.failures.extend(own.failures);
     };
+    // Where a world has panicked is part of its failure, and no news for the terminal.
+    std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    drop(std::panic::take_hook());
     let mut all = all.into_inner().expect("the panics of the worlds are caught");
     all.failures.sort_by_key(|failure| failure.world.seed);
     all
@@ -70,10 +74,11 @@ pub(super) fn twice(world: World) -> std::result::Result<Outcome, String> {
 
 /// A panic of the engine is a broken promise, too.
 fn play(world: World, is_told: bool) -> std::result::Result<Outcome, String> {
-    catch_unwind(AssertUnwindSafe(|| walk::run(world.seed, world.plan, is_told))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("panicked: {}", text.unwrap_or("without a message"))
-    })
+    catch_unwind(AssertUnwindSafe(|| walk::run(world.seed, world.plan, is_told))).map_err(|_| PANIC.take())
+}
+
+thread_local! {
+    static PANIC: Cell<String> = const { Cell::new(String::new()) };
 }
 
 impl Failure {

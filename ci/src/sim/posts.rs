@@ -11,11 +11,14 @@ use crate::random::Random;
 const SECOND_NS: i64 = 1_000_000_000;
 /// Times that are written again and again.
 const CROWDED_TIMES: u64 = 48;
+const BUCKET_NS: i64 = 7 * SECOND_NS;
 /// Live series that a seed begins with.
 const SERIES_MAX: usize = 7;
 
 pub(super) struct Poster {
     slots: u64,
+    /// No infinities, no NaN, no name of two kinds: what retention makes of the rows can be computed.
+    is_plain: bool,
     series: Vec<Source>,
     counter_last: u64,
     value_last: u64,
@@ -62,7 +65,9 @@ const SHAPES: &[Shape] = &[Shape::Number, Shape::Number, Shape::Track, Shape::Te
 impl Poster {
     pub(super) fn new(random: &mut Random) -> Self {
         let mut poster = Self {
-            slots: random.between(1, 5),
+            // Few, so that there are neighbours to merge.
+            slots: [1, 1, 2, 4].get(random.below(4)).copied().unwrap_or(1),
+            is_plain: random.one_in(2),
             series: Vec::new(),
             counter_last: 0,
             value_last: 0,
@@ -83,9 +88,14 @@ impl Poster {
         self.counter_last += 1;
         let slot = SlotId(u16::try_from(random.between(0, self.slots)).expect("a few slots"));
         let key = SeriesKey::new(slot, self.counter_last).expect("a few series");
-        let shape = any_shape(random);
+        let shape = any_shape(self.is_plain, random);
         self.series.push(Source { key, shape, cursor_ns: 1_000 * SECOND_NS });
         key
+    }
+
+    /// What a retention rule may leave: whole buckets, always of the same length, or nothing.
+    pub(super) fn bucket_ns(&self, random: &mut Random) -> Option<i64> {
+        (self.is_plain && !random.one_in(3)).then_some(BUCKET_NS)
     }
 
     pub(super) fn delete(&mut self, key: SeriesKey) {
@@ -105,7 +115,7 @@ impl Poster {
         for _ in 0..parts {
             let position = random.below(here.len());
             if let Some(source) = here.get_mut(position) {
-                batch.push((source.key, source.rows(&mut self.value_last, random)));
+                batch.push((source.key, source.rows(self.is_plain, &mut self.value_last, random)));
             }
         }
         self.last.clone_from(&batch);
@@ -115,17 +125,17 @@ impl Poster {
     /// One row for a series that is no more.
     pub(super) fn stale(&mut self, key: SeriesKey, random: &mut Random) -> Batch {
         let mut source = Source { key, shape: Shape::Text, cursor_ns: 0 };
-        vec![(key, source.rows(&mut self.value_last, random))]
+        vec![(key, source.rows(self.is_plain, &mut self.value_last, random))]
     }
 }
 
 impl Source {
-    fn rows(&mut self, value_last: &mut u64, random: &mut Random) -> Vec<(i64, Row)> {
+    fn rows(&mut self, is_plain: bool, value_last: &mut u64, random: &mut Random) -> Vec<(i64, Row)> {
         if random.one_in(60) {
-            self.shape = any_shape(random);
+            self.shape = any_shape(is_plain, random);
         }
         let count = match random.below(400) {
-            0 => random.between(500, 2_000),
+            0 => random.between(500, 5_000),
             1..20 => random.between(10, 100),
             _ => random.between(1, 7),
         };
@@ -133,7 +143,7 @@ impl Source {
         let mut rows = Vec::new();
         for _ in 0..count {
             *value_last += 1;
-            rows.push((self.time_ns(order, random), self.shape.row(*value_last, random)));
+            rows.push((self.time_ns(order, random), self.shape.row(is_plain, *value_last, random)));
         }
         rows
     }
@@ -158,32 +168,35 @@ impl Source {
 }
 
 impl Shape {
-    fn row(self, value: u64, random: &mut Random) -> Row {
+    fn row(self, is_plain: bool, value: u64, random: &mut Random) -> Row {
         match self {
-            Shape::Number => row(vec![(NAMES.value.clone(), number(value, random))]),
-            Shape::Track => row(NAMES.track.iter().map(|name| (name.clone(), number(value, random))).collect()),
+            Shape::Number => row(vec![(NAMES.value.clone(), number(is_plain, value, random))]),
+            Shape::Track => {
+                row(NAMES.track.iter().map(|name| (name.clone(), number(is_plain, value, random))).collect())
+            }
             Shape::Text => row(vec![(NAMES.state.clone(), text(value, random))]),
             Shape::Boolean => row(vec![(NAMES.on.clone(), Value::Boolean(value.is_multiple_of(2)))]),
-            Shape::Mixed => row(mixed(value, random)),
+            Shape::Mixed => row(mixed(is_plain, value, random)),
         }
     }
 }
 
-fn mixed(value: u64, random: &mut Random) -> Vec<(Arc<str>, Value)> {
+fn mixed(is_plain: bool, value: u64, random: &mut Random) -> Vec<(Arc<str>, Value)> {
     let all = [
-        (&NAMES.value, number(value, random)),
+        (&NAMES.value, number(is_plain, value, random)),
         (&NAMES.value, text(value, random)),
         (&NAMES.on, Value::Boolean(value.is_multiple_of(3))),
-        (&NAMES.size, number(value, random)),
+        (&NAMES.size, number(is_plain, value, random)),
     ];
     all.into_iter().filter(|_| !random.one_in(3)).map(|(name, value)| (name.clone(), value)).collect()
 }
 
-fn number(value: u64, random: &mut Random) -> Value {
+fn number(is_plain: bool, value: u64, random: &mut Random) -> Value {
     const ODD: [f64; 7] =
         [-0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE / 2.0, f64::MAX, 1.0e-300];
     let plain = f64::from(u32::try_from(value).unwrap_or(u32::MAX));
     let number = match random.below(24) {
+        0 | 6 if is_plain => plain * 0.1,
         0 => random.pick(&ODD).copied().unwrap_or(plain),
         1..6 => plain / 100.0,
         6 => f64::from_bits(random.next()),
@@ -201,8 +214,10 @@ fn text(value: u64, random: &mut Random) -> Value {
     }
 }
 
-fn any_shape(random: &mut Random) -> Shape {
-    random.pick(SHAPES).copied().unwrap_or(Shape::Number)
+fn any_shape(is_plain: bool, random: &mut Random) -> Shape {
+    // The last one is for worlds that are not plain.
+    let count = SHAPES.len() - usize::from(is_plain);
+    SHAPES.get(random.below(count)).copied().unwrap_or(Shape::Number)
 }
 
 fn signed(word: u64) -> i64 {

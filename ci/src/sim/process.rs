@@ -10,7 +10,7 @@ use series::{
 };
 
 use super::ground::{Ground, LOG, SEGMENTS};
-use super::model::PostId;
+use super::model::ActId;
 use super::reads::OpenRead;
 
 const SHARDS_MAX: u64 = 3;
@@ -19,7 +19,14 @@ pub(super) struct Process {
     pub(super) catalog: Arc<Catalog>,
     pub(super) shards: Vec<Shard>,
     pub(super) reads: Vec<OpenRead>,
-    /// Acknowledgements, flushes and deletions so far: a read that sees it grow is held across changes.
+    /// Series deleted by this process.
+    pub(super) deleted: Vec<SeriesKey>,
+    /// The one thread that merges, erases, reduces and sweeps is at work.
+    pub(super) is_upkeeping: bool,
+    pub(super) segment_bytes_max: u64,
+    /// Failures of the disk before it began.
+    failures: u64,
+    /// Acknowledgements, flushes, merges and deletions so far: a read that sees it grow is held across changes.
     pub(super) changes: u64,
 }
 
@@ -31,7 +38,7 @@ pub(super) struct Shard {
     /// What the writer will find when it comes back.
     pub(super) inbox: Vec<FrameGroup>,
     /// Posts without an answer yet.
-    pub(super) waiting: Vec<(Ticket, PostId)>,
+    pub(super) waiting: Vec<(Ticket, ActId)>,
     pub(super) is_flushing: bool,
     /// The log has failed, and the ring knows.
     pub(super) is_poisoned: bool,
@@ -43,16 +50,33 @@ impl Process {
     /// Starts on what the process before has left. `Err`: something does not let it.
     pub(super) fn start(ground: &mut Ground) -> Result<(Self, RecoveryReport), String> {
         ground.epoch += 1;
+        let failures = ground.disk.failures();
         let mut disk = ground.disk.clone();
         let catalog = Catalog::open(Path::new(SEGMENTS), &mut disk).map_err(|error| error.to_string())?;
         let options = RecoveryOptions { memory_bytes_max: 1 << ground.random.between(9, 17), salvage: false };
         let alive = |key| ground.model.is_alive(key);
+        catalog.forget_all_but(&alive);
         let report =
             recover(&mut disk, Path::new(LOG), &catalog, &alive, options).map_err(|error| error.to_string())?;
         let count = u32::try_from(ground.random.between(1, SHARDS_MAX + 1)).expect("a few shards");
         let shards = (0..count).map(|chain| Shard::new(chain, ground)).collect();
         ground.disk.tell(|| format!("-- epoch {}: {count} shards, {report:?}", ground.epoch));
-        Ok((Self { catalog: Arc::new(catalog), shards, reads: Vec::new(), changes: 0 }, report))
+        let segment_bytes_max = 1 << ground.random.between(20, 24);
+        let process = Self {
+            catalog: Arc::new(catalog),
+            shards,
+            reads: Vec::new(),
+            deleted: Vec::new(),
+            is_upkeeping: false,
+            segment_bytes_max,
+            failures,
+            changes: 0,
+        };
+        Ok((process, report))
+    }
+
+    pub(super) fn has_seen_failures(&self, ground: &Ground) -> bool {
+        ground.disk.failures() > self.failures
     }
 
     pub(super) fn shard_of(&self, key: SeriesKey) -> usize {

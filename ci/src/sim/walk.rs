@@ -22,8 +22,8 @@ const NEXT_FAULT_WITHIN: u64 = 60;
 pub(super) enum Plan {
     /// Anything, at any time, over several lives.
     Random,
-    /// One fault at the n-th operation of one life; at its end the power goes, or only the process.
-    Single { at: u64, fault: Fault, power_cut: bool },
+    /// One fault at the n-th operation of one life, and the next ones; at its end the power goes, or only the process.
+    Single { at: u64, count: u64, fault: Fault, power_cut: bool },
     /// Nothing, in one life.
     Calm,
 }
@@ -43,8 +43,8 @@ pub(super) struct Outcome {
 pub(super) fn run(seed: u64, plan: Plan, is_told: bool) -> Outcome {
     let mut ground = Ground::new(seed, is_told);
     let lives = if plan == Plan::Random { ground.random.between(2, 6) } else { 1 };
-    if let Plan::Single { at, fault, .. } = plan {
-        ground.plan_fault(at, fault);
+    if let Plan::Single { at, count, fault, .. } = plan {
+        ground.plan_fault(at, count, fault);
     }
     // After an orderly stop there is nothing to replay.
     let mut is_log_gone = false;
@@ -88,7 +88,7 @@ fn start(ground: &mut Ground, plan: Plan) -> Option<(Process, RecoveryReport)> {
         } else if plan == Plan::Random && ground.random.one_in(2) {
             let after = ground.random.between(0, FAULT_IN_START_WITHIN);
             match ground.random.one_in(2) {
-                true => ground.plan_fault(after, Fault::PowerCut),
+                true => ground.plan_fault(after, 1, Fault::PowerCut),
                 false => plan_any_fault(ground, after),
             }
         }
@@ -161,5 +161,6 @@ fn plan_any_fault(ground: &mut Ground, after: u64) {
         5..8 => Fault::PowerCut,
         _ => Fault::Kill,
     };
-    ground.plan_fault(after, fault);
+    let count = if ground.random.one_in(3) { ground.random.between(2, 5) } else { 1 };
+    ground.plan_fault(after, count, fault);
 }

@@ -2,6 +2,7 @@
 //! one works on the disk, others happen between its operations.
 
 mod read;
+mod upkeep;
 mod write;
 
 use series::{Disk, DiskError, Op, Output};
@@ -36,13 +37,17 @@ impl<'g> Life<'g> {
             return;
         }
         match self.ground.random.below(100) {
-            0..34 => self.post(),
-            34..56 => self.step_any(),
-            56..61 => self.freeze_any(),
-            61..68 => self.flush_any(),
-            68..76 => self.read_whole(),
-            76..81 => self.open_read(),
-            81..95 => self.read_page(),
+            0..32 => self.post(),
+            32..52 => self.step_any(),
+            52..58 => self.freeze_any(),
+            58..67 => self.flush_any(),
+            67..74 => self.read_whole(),
+            74..79 => self.open_read(),
+            79..90 => self.read_page(),
+            90 | 91 => drop(self.merge()),
+            92 => drop(self.erase()),
+            93 => self.retain_any(),
+            94 => self.sweep(),
             95 => self.delete_any(),
             96 => self.post_to_the_dead(),
             _ => self.free_space(),
@@ -71,8 +76,21 @@ impl<'g> Life<'g> {
         self.ground
     }
 
-    /// The orderly end: everything goes into segments. Whether it did, and the log is gone.
+    /// The orderly end on a disk that works: everything goes into segments, and the upkeep does all that is due. Whether
+    /// there is no log.
     pub(super) fn stop(&mut self) -> bool {
+        // Nobody else is there any more.
+        self.depth = DEPTH_MAX;
+        self.process.reads.clear();
+        self.flush_all();
+        self.upkeep_all();
+        let is_sound = self.process.shards.iter().all(Shard::is_sound);
+        let logs = self.ground.files_in(LOG).iter().filter(|name| name.ends_with(".log")).count();
+        self.ground.check(!is_sound || logs == 0, || format!("{logs} files of log are left after all was flushed"));
+        is_sound
+    }
+
+    fn flush_all(&mut self) {
         for shard in 0..self.process.shards.len() {
             // The frozen ring first, then what is active behind it.
             for _ in 0..2 {
@@ -80,9 +98,9 @@ impl<'g> Life<'g> {
                 self.freeze(shard);
                 self.flush(shard);
             }
+            // One that has failed before is tried again.
+            self.checkpoint(shard);
         }
-        let is_sound = self.process.shards.iter().all(Shard::is_sound);
-        is_sound && self.ground.files_in(LOG).iter().all(|name| !name.ends_with(".log"))
     }
 
     fn between(&mut self) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::SeriesKey;
 use series::ReadPlan;
 
-use super::Life;
+use super::{DEPTH_MAX, Life};
 use crate::sim::counts::Event;
 use crate::sim::ground::may_read;
 use crate::sim::reads::{OpenRead, Progress};
@@ -64,23 +64,41 @@ impl Life<'_> {
     }
 
     fn any_range(&mut self) -> (i64, i64) {
-        let random = &mut self.ground.random;
-        let mut bound = |end: i64| match random.below(4) {
-            0 => end,
-            1 => random.between(900, 1_300).cast_signed() * SECOND_NS,
-            _ => random.between(0, 50).cast_signed() * SECOND_NS,
-        };
-        match (bound(i64::MIN), bound(i64::MAX)) {
+        match (self.any_bound(i64::MIN), self.any_bound(i64::MAX)) {
             (from_ns, to_ns) if from_ns <= to_ns => (from_ns, to_ns),
             (from_ns, to_ns) => (to_ns, from_ns),
         }
     }
 
-    fn plan(&self, key: SeriesKey, from_ns: i64, to_ns: i64) -> Option<ReadPlan> {
+    /// Somewhere among the times of the posts, or the end.
+    pub(super) fn any_bound(&mut self, end: i64) -> i64 {
+        let random = &mut self.ground.random;
+        match random.below(4) {
+            0 => end,
+            1 => random.between(900, 1_300).cast_signed() * SECOND_NS,
+            _ => random.between(0, 50).cast_signed() * SECOND_NS,
+        }
+    }
+
+    fn plan(&mut self, key: SeriesKey, from_ns: i64, to_ns: i64) -> Option<ReadPlan> {
         let shard = self.process.shards.get(self.process.shard_of(key))?;
         // The ring first: what is flushed in between is seen twice then, and never missed.
         let view = shard.ingest.snapshot(&may_read(key), from_ns, to_ns)?;
+        self.segments_change();
         Some(ReadPlan::new(view, self.process.catalog.for_key(key, from_ns, to_ns), from_ns, to_ns))
+    }
+
+    /// Now and then the segments change between the two looks of a reader, though not what is in them.
+    fn segments_change(&mut self) {
+        if self.depth > 0 || !self.ground.random.one_in(8) {
+            return;
+        }
+        self.depth = DEPTH_MAX;
+        match self.ground.random.one_in(2) {
+            true => self.flush_any(),
+            false => drop(self.merge()),
+        }
+        self.depth = 0;
     }
 
     fn end_read(&mut self, read: &OpenRead, progress: Progress) {
@@ -114,12 +132,18 @@ impl Life<'_> {
         Ok(all)
     }
 
-    /// Nothing of a deleted series is seen in memory.
-    pub(super) fn check_ring_is_without(&mut self, key: SeriesKey) {
-        let Some(shard) = self.process.shards.get(self.process.shard_of(key)) else { return };
-        let Some(view) = shard.ingest.snapshot(&may_read(key), i64::MIN, i64::MAX) else { return };
-        let mut plan = ReadPlan::new(view, Vec::new(), i64::MIN, i64::MAX);
+    /// Nothing of a deleted series is seen.
+    pub(super) fn check_is_gone(&mut self, key: SeriesKey) {
+        let Some(mut plan) = self.plan(key, i64::MIN, i64::MAX) else { return };
         let page = plan.next_page(&mut self.ground.disk, 1);
         self.ground.check(matches!(page, Ok(None)), || format!("{:x} is deleted and still seen", key.as_u64()));
+    }
+
+    /// All of the series is in segments.
+    pub(super) fn is_ring_without(&mut self, key: SeriesKey) -> bool {
+        let Some(shard) = self.process.shards.get(self.process.shard_of(key)) else { return false };
+        let Some(view) = shard.ingest.snapshot(&may_read(key), i64::MIN, i64::MAX) else { return false };
+        let mut plan = ReadPlan::new(view, Vec::new(), i64::MIN, i64::MAX);
+        shard.waiting.is_empty() && matches!(plan.next_page(&mut self.ground.disk, 1), Ok(None))
     }
 }

@@ -21,9 +21,7 @@ impl Life<'_> {
 
     /// A post whose permission was checked before the deletion of its series, and that is appended behind it.
     pub(super) fn post_to_the_dead(&mut self) {
-        let dead: Vec<SeriesKey> = self.ground.model.dead().iter().copied().collect();
-        let Some(key) = self.ground.random.pick(&dead).copied() else { return };
-        self.ground.counts.one(Event::StalePost);
+        let Some(key) = self.ground.random.pick(&self.process.deleted).copied() else { return };
         let batch = self.ground.poster.stale(key, &mut self.ground.random);
         self.append(self.process.shard_of(key), batch);
     }
@@ -33,17 +31,24 @@ impl Life<'_> {
         let (Some(shard), false) = (self.process.shards.get_mut(shard), batch.is_empty()) else { return };
         let points = batch.iter().map(|(key, rows)| (may_write(*key), to_points(rows))).collect();
         let rows: usize = batch.iter().map(|(_, rows)| rows.len()).sum();
-        let keys: Vec<u64> = batch.iter().map(|(key, _)| key.as_u64()).collect();
+        let keys: Vec<u64> = keys_of(&batch).map(SeriesKey::as_u64).collect();
         ground.disk.tell(|| format!("post of {rows} rows to {keys:x?}"));
         match shard.ingest.append(points) {
             Ok((ticket, group)) => {
                 shard.inbox.push(group);
                 shard.waiting.push((ticket, ground.model.begin(batch)));
                 ground.counts.add(Event::RowsWritten, u64::try_from(rows).unwrap_or(0));
+                let all_alive = keys.iter().all(|key| ground.model.is_alive(SeriesKey::from_u64(*key)));
+                ground.check(all_alive, || "a post to a deleted series was taken in".to_owned());
                 ground.check(!shard.is_poisoned, || "a post was taken in behind the failure of the log".to_owned());
             }
             Err(IngestError::Full { .. }) => ground.counts.one(Event::RingFull),
             Err(IngestError::Poisoned { .. }) => ground.counts.one(Event::Poisoned),
+            Err(IngestError::Deleted) => {
+                let any_dead = keys_of(&batch).any(|key| !ground.model.is_alive(key));
+                ground.check(any_dead, || "a living series was taken for a deleted one".to_owned());
+                ground.counts.one(Event::StalePost);
+            }
             Err(error) => ground.fail(format!("a post was refused: {error}")),
         }
     }
@@ -160,7 +165,7 @@ impl Life<'_> {
     }
 
     /// The log is cut behind what is in segments.
-    fn checkpoint(&mut self, number: usize) {
+    pub(super) fn checkpoint(&mut self, number: usize) {
         let Some(shard) = self.process.shards.get_mut(number) else { return };
         let Some(through) = shard.checkpoint_due else { return };
         // A writer at work does it when it comes back.
@@ -173,7 +178,8 @@ impl Life<'_> {
         shard.checkpoint_due = shard.checkpoint_due.filter(|due| *due > through);
         self.ground.counts.add(Event::LogFilesRemoved, u64::try_from(removed).unwrap_or(0));
         let chain = format!("e{:010}-c{:02}-", self.ground.epoch, shard.chain);
-        let on_disk = self.ground.files_in(LOG).iter().filter(|name| name.starts_with(&chain)).count();
+        let is_of_chain = |name: &&String| name.starts_with(&chain) && name.ends_with(".log");
+        let on_disk = self.ground.files_in(LOG).iter().filter(is_of_chain).count();
         let is_all_behind = shard.ingest.stats().sequence_last <= through;
         self.ground.check(on_disk == count, || format!("the log knows {count} files, there are {on_disk}"));
         self.ground.check(!is_all_behind || count == 0, || format!("{count} files of log behind the checkpoint"));
@@ -189,13 +195,19 @@ impl Life<'_> {
         self.ground.counts.one(Event::Deleted);
         self.process.changes += 1;
         let shard = self.process.shard_of(key);
+        self.process.catalog.forget(&[key]);
         if let Some(shard) = self.process.shards.get_mut(shard) {
             shard.ingest.forget(key);
         }
-        self.check_ring_is_without(key);
+        self.process.deleted.push(key);
+        self.check_is_gone(key);
         if !self.ground.random.one_in(4) {
             let key = self.ground.poster.create(&mut self.ground.random);
             self.ground.model.create(key);
         }
     }
+}
+
+fn keys_of(batch: &Batch) -> impl Iterator<Item = SeriesKey> {
+    batch.iter().map(|(key, _)| *key)
 }

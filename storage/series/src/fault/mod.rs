@@ -46,10 +46,18 @@ struct State {
     names: Names,
     file_last: FileId,
     operations: u64,
-    fault: Option<(u64, Fault)>,
+    fault: Option<Planned>,
     is_full: bool,
     is_off: bool,
     random: Random,
+}
+
+/// The operations from the first to the last of these numbers meet this fault.
+#[derive(Clone, Copy)]
+struct Planned {
+    first: u64,
+    last: u64,
+    fault: Fault,
 }
 
 impl MemoryDisk {
@@ -66,14 +74,20 @@ impl MemoryDisk {
 
     /// The operation after `after` more of them meets this fault.
     pub fn fail_after(&self, after: u64, fault: Fault) {
+        self.fail_some_after(after, 1, fault);
+    }
+
+    /// The same for the `count` operations after `after` more of them: a disk is seldom ill for a moment only.
+    pub fn fail_some_after(&self, after: u64, count: u64, fault: Fault) {
         let mut state = self.lock();
-        state.fault = Some((state.operations + after, fault));
+        let first = state.operations + after;
+        state.fault = Some(Planned { first, last: first + count.saturating_sub(1), fault });
     }
 
     /// The planned fault is still to come.
     pub fn is_fault_ahead(&self) -> bool {
         let state = self.lock();
-        state.fault.is_some_and(|(at, _)| at >= state.operations)
+        state.fault.is_some_and(|planned| planned.last >= state.operations)
     }
 
     /// Power or process are gone: nothing works until a restart.
@@ -163,10 +177,10 @@ impl State {
         if self.is_off {
             return Err(io::ErrorKind::Other);
         }
-        let fault = self.fault.filter(|(at, _)| *at == self.operations).map(|(_, fault)| fault);
+        let number = self.operations;
         self.operations += 1;
-        match fault {
-            Some(fault) => self.fail(op, fault),
+        match self.fault.filter(|planned| (planned.first..=planned.last).contains(&number)) {
+            Some(planned) => self.fail(op, planned.fault),
             None if self.is_full && takes_space(&op) => self.fail(op, Fault::NoSpace),
             None => self.perform(op),
         }

@@ -123,7 +123,9 @@ impl Plan {
         let Some(length) = best_length else { return whole };
         let near = group.iter().copied().filter(|value| length_of(*value) <= length);
         let narrow = Self::spanning(near, group.len());
-        let saved_bits = payload_bits(group.len(), length - narrow.width);
+        // Near to the middle modulo 2^64, and far apart: values at both ends of the range.
+        let Some(narrower) = length.checked_sub(narrow.width) else { return whole };
+        let saved_bits = payload_bits(group.len(), narrower);
         Self { has_exceptions: true, bits: best_bits - saved_bits, ..narrow }
     }
 
@@ -271,6 +273,15 @@ mod tests {
         values[17] = 1 << 40;
         values[99] = 0u64.wrapping_sub(1 << 40);
         assert!(round_trip(&values) <= 128 / 4 + 25);
+    }
+
+    #[test]
+    fn values_at_both_ends_of_the_range_are_read_back() {
+        // All but one of them are near to each other when the differences wrap around.
+        let mut values: Vec<u64> = (0..100).map(|position| (i64::MAX - position).cast_unsigned()).collect();
+        values[0] = i64::MIN.cast_unsigned();
+        values[7] = 0;
+        round_trip(&values);
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! The one thread beside the shards: merges, erasure of what must go, retention, removal of replaced files.
+
+use std::sync::Arc;
+
+use series::{Catalog, Disk, MergeReport, Retain, SegmentError};
+
+use super::Life;
+use crate::sim::counts::Event;
+use crate::sim::ground::{Ground, SEGMENTS};
+
+/// An upkeep that goes on for longer than this never ends.
+const UPKEEP_ROUNDS_MAX: u32 = 200;
+
+type Act = fn(&Catalog, u64, &mut dyn Disk) -> Result<Option<MergeReport>, SegmentError>;
+
+impl Life<'_> {
+    /// Whether there was something to do.
+    pub(super) fn merge(&mut self) -> bool {
+        self.rewrite(Event::Merged, |catalog, segment_bytes_max, disk| catalog.merge_once(segment_bytes_max, disk))
+    }
+
+    pub(super) fn erase(&mut self) -> bool {
+        self.rewrite(Event::Erased, |catalog, _, disk| catalog.erase_once(disk))
+    }
+
+    fn rewrite(&mut self, event: Event, act: Act) -> bool {
+        if self.process.is_upkeeping {
+            return false;
+        }
+        self.process.is_upkeeping = true;
+        self.ground.disk.tell(|| format!("{event:?}"));
+        let (catalog, segment_bytes_max) = (Arc::clone(&self.process.catalog), self.process.segment_bytes_max);
+        let mut disk = self.disk();
+        let result = act(&catalog, segment_bytes_max, &mut disk);
+        let is_interleaved = disk.interruptions > 0;
+        self.process.is_upkeeping = false;
+        let counts = &mut self.ground.counts;
+        match result {
+            Ok(None) => return false,
+            Ok(Some(_)) => {
+                self.process.changes += 1;
+                counts.one(event);
+                counts.add(Event::MergeInterleaved, u64::from(is_interleaved));
+            }
+            Err(_) => counts.one(Event::MergeFailed),
+        }
+        true
+    }
+
+    pub(super) fn sweep(&mut self) {
+        if self.process.is_upkeeping {
+            return;
+        }
+        self.process.is_upkeeping = true;
+        self.ground.disk.tell(|| "sweep".to_owned());
+        let catalog = Arc::clone(&self.process.catalog);
+        let retired = catalog.stats().retired;
+        let held = catalog.sweep(&mut self.disk());
+        self.process.is_upkeeping = false;
+        if let Ok(held) = held {
+            let removed = retired.saturating_sub(held);
+            self.ground.counts.add(Event::SegmentFilesRemoved, u64::try_from(removed).unwrap_or(0));
+            self.ground.counts.add(Event::SegmentFilesHeld, u64::from(held > 0));
+        }
+    }
+
+    /// A retention rule for some series of a slot, in a moment when all of them are in segments: what is in the ring yet is
+    /// newer than the reduction.
+    pub(super) fn retain_any(&mut self) {
+        if self.process.is_upkeeping {
+            return;
+        }
+        self.flush_all();
+        let live = self.ground.model.live();
+        let Some(slot) = self.ground.random.pick(&live).map(|key| key.slot()) else { return };
+        let mut asked = Vec::new();
+        for key in live.into_iter().filter(|key| key.slot() == slot) {
+            if !self.ground.random.one_in(3) && self.is_ring_without(key) {
+                let before_ns = self.any_bound(i64::MAX);
+                let bucket_ns = self.ground.poster.bucket_ns(&mut self.ground.random);
+                asked.push(Retain { key, before_ns, bucket_ns });
+            }
+        }
+        if asked.is_empty() {
+            return;
+        }
+        self.process.is_upkeeping = true;
+        self.ground.disk.tell(|| format!("retention: {asked:?}"));
+        let act = self.ground.model.begin_reduction(&asked);
+        let catalog = Arc::clone(&self.process.catalog);
+        let result = catalog.retain(slot, &asked, &mut self.disk());
+        self.process.is_upkeeping = false;
+        let Ground { model, counts, .. } = &mut *self.ground;
+        match result {
+            Ok(Some(_)) => {
+                model.acknowledge(act);
+                counts.one(Event::Retained);
+                self.process.changes += 1;
+            }
+            Ok(None) => {
+                model.give_up(act);
+                counts.one(Event::RetentionWaits);
+            }
+            Err(_) => counts.one(Event::RetentionFailed),
+        }
+    }
+
+    /// All that is due, on a disk that works and without readers: few files are left, and nothing of what must go.
+    pub(super) fn upkeep_all(&mut self) {
+        let mut rounds = 0;
+        while rounds < UPKEEP_ROUNDS_MAX && (self.merge() || self.erase()) {
+            rounds += 1;
+        }
+        self.ground.check(rounds < UPKEEP_ROUNDS_MAX, || "the upkeep never ends".to_owned());
+        self.sweep();
+        let stats = self.process.catalog.stats();
+        self.ground.check(stats.due == 0 && stats.retired == 0, || format!("the upkeep left something: {stats:?}"));
+        let catalog = Arc::clone(&self.process.catalog);
+        let model = &self.ground.model;
+        let dead = catalog.snapshot().iter().flat_map(|segment| segment.keys()).find(|key| !model.is_alive(*key));
+        self.ground.check(dead.is_none(), || format!("{dead:?} is deleted and still on the disk"));
+        let files = self.ground.files_in(SEGMENTS).len();
+        let is_clean = files == stats.segments || self.process.has_seen_failures(self.ground);
+        self.ground.check(is_clean, || format!("{files} files for {} segments", stats.segments));
+    }
+}
