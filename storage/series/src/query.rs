@@ -9,10 +9,11 @@ use crate::points::Points;
 use crate::ring::{Chunk, RingView};
 use crate::rows::RowBuilder;
 use crate::segment::SegmentError;
-use crate::segment::format::{BlockEntry, Trim};
+use crate::segment::format::Trim;
 use crate::segment::mask::{Mask, masks};
 use crate::segment::read::Segment;
 use model::SeriesKey;
+use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
@@ -40,7 +41,12 @@ struct Source {
 /// What the source has not loaded yet.
 enum Rest {
     Chunk(Option<Arc<Chunk>>),
-    Blocks { segment: Arc<Segment>, blocks: Vec<BlockEntry>, next: usize, mask: Mask },
+    /// Positions in the segment's index, so that a long series costs a plan no more than a short one.
+    Blocks {
+        segment: Arc<Segment>,
+        positions: Range<usize>,
+        mask: Mask,
+    },
 }
 
 struct Loaded {
@@ -92,12 +98,17 @@ impl ReadPlan {
             loads: 0,
         };
         for (segment, mask) in segments.iter().zip(masks(view.key, segments, newer_trims)) {
-            let mut blocks = segment.blocks(view.key, from_ns, last_ns).to_vec();
-            blocks.retain(|block| !mask.covers(block));
-            let Some(first) = blocks.first() else { continue };
-            let first_ns = first.first_ns;
-            blocks.iter().for_each(|block| plan.note_columns(segment.names_of(block).iter()));
-            plan.add_source(first_ns, Rest::Blocks { segment: Arc::clone(segment), blocks, next: 0, mask });
+            let mut schemas = FxHashSet::default();
+            for block in segment.blocks(view.key, from_ns, last_ns).iter().filter(|block| !mask.covers(block)) {
+                if schemas.insert(block.schema) {
+                    plan.note_columns(segment.names_of(block).iter());
+                }
+            }
+            let positions = segment.positions(view.key, from_ns, last_ns);
+            let rest = Rest::Blocks { segment: Arc::clone(segment), positions, mask };
+            if let Some(first_ns) = rest.first_ns() {
+                plan.add_source(first_ns, rest);
+            }
         }
         for chunk in view.chunks {
             let (Some(first), Some(last)) = (chunk.points.times_ns.first(), chunk.points.times_ns.last()) else {
@@ -195,10 +206,9 @@ impl Rest {
     fn next(&mut self, from_ns: i64, disk: &mut dyn Disk) -> Result<Option<LoadedPoints>, SegmentError> {
         match self {
             Rest::Chunk(chunk) => Ok(chunk.take().map(LoadedPoints::Chunk)),
-            Rest::Blocks { segment, blocks, next, mask } => {
-                while let Some(block) = blocks.get(*next) {
-                    *next += 1;
-                    if block.last_ns < from_ns {
+            Rest::Blocks { segment, positions, mask } => {
+                while let Some(block) = positions.next().and_then(|position| segment.block_at(position)) {
+                    if block.last_ns < from_ns || mask.covers(block) {
                         continue;
                     }
                     let points = segment.read_block(block, disk)?;
@@ -216,7 +226,10 @@ impl Rest {
     fn first_ns(&self) -> Option<i64> {
         match self {
             Rest::Chunk(chunk) => chunk.as_ref().and_then(|chunk| chunk.points.times_ns.first().copied()),
-            Rest::Blocks { blocks, next, .. } => blocks.get(*next).map(|block| block.first_ns),
+            Rest::Blocks { segment, positions, mask } => {
+                let mut blocks = positions.clone().filter_map(|position| segment.block_at(position));
+                blocks.find(|block| !mask.covers(block)).map(|block| block.first_ns)
+            }
         }
     }
 }

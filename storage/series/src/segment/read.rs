@@ -8,6 +8,7 @@ use crate::codec::{self, CodecError};
 use crate::disk::Disk;
 use crate::points::Points;
 use model::SeriesKey;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,10 +93,19 @@ impl Segment {
 
     /// The blocks of a series that touch `[from_ns, last_ns]`, in order of time.
     pub(crate) fn blocks(&self, key: SeriesKey, from_ns: i64, last_ns: i64) -> &[BlockEntry] {
+        self.index.entries.get(self.positions(key, from_ns, last_ns)).unwrap_or_default()
+    }
+
+    /// Where in the index they are.
+    pub(crate) fn positions(&self, key: SeriesKey, from_ns: i64, last_ns: i64) -> Range<usize> {
         let entries = &self.index.entries;
         let start = entries.partition_point(|entry| (entry.key, entry.last_ns) < (key, from_ns));
         let end = entries.partition_point(|entry| (entry.key, entry.first_ns) <= (key, last_ns));
-        entries.get(start..end).unwrap_or_default()
+        start..end
+    }
+
+    pub(crate) fn block_at(&self, position: usize) -> Option<&BlockEntry> {
+        self.index.entries.get(position)
     }
 
     pub(crate) fn all_blocks(&self, key: SeriesKey) -> &[BlockEntry] {
