@@ -10,6 +10,7 @@ mod error;
 mod full;
 mod heartpy;
 mod http;
+mod loop_mount;
 mod random;
 mod report;
 mod server;
@@ -41,6 +42,7 @@ usage: cargo ci MODE [OPTIONS]
   power --cycles N [--seed S]      the same with the file system cut off (needs root and loop mounts)
   sim [--seeds N] [--seed S]       N simulated worlds of the series engine, from seed S on, against a model
   sim-faults                       three simulated worlds in which the n-th disk operation fails, for every n
+  sim-calibrate [--cycles N]       what power cuts of a real file system leave, against the rules of the simulated disk
   seccomp                          the server under Docker's seccomp profile and a small memlock limit
   full                             all of it with the numbers of a release, and a report under target/
 
@@ -49,6 +51,7 @@ usage: cargo ci MODE [OPTIONS]
 /// Without `--cycles`: what every CI run does.
 pub(crate) const CRASH_CYCLES: u32 = 5;
 pub(crate) const POWER_CYCLES: u32 = 3;
+pub(crate) const CALIBRATION_CYCLES: u32 = 100;
 /// Without `--seeds`.
 pub(crate) const SIM_SEEDS: u64 = 200;
 
@@ -103,6 +106,10 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         "sim" => {
             let seeds = arguments.seeds.unwrap_or(SIM_SEEDS);
             report.step("simulation", |report| sim::run(arguments.seed(), seeds, report));
+        }
+        "sim-calibrate" => {
+            let cycles = arguments.cycles.unwrap_or(CALIBRATION_CYCLES);
+            report.step("the simulated disk", |report| sim::calibrate(arguments.seed(), cycles, report));
         }
         "sim-faults" => report.step("every disk operation fails", sim::run_exhaustive),
         "crash" => report.step("crash", |report| durability::crash(&arguments.plan(binary, CRASH_CYCLES), report)),

@@ -7,11 +7,11 @@ mod ledger;
 mod load;
 mod power;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use self::load::{Load, Signals};
-use crate::error::{CiError, Result};
+use crate::error::Result;
 use crate::random::Random;
 use crate::report::Report;
 use crate::server::{Server, Setup, Workspace};
@@ -156,9 +156,4 @@ fn settle_cycle(name: &str, cycle: u32, load: &mut Load, whole: bool, report: &m
         }
     }
     Ok(is_clean)
-}
-
-/// For errors about things below a run's folder.
-fn unusable(path: &Path, what: impl ToString) -> CiError {
-    CiError::format(path, what)
 }

@@ -4,6 +4,7 @@
 //!
 //! [`walk`] is the course of a seed, [`life`] that of one process, [`model`] the truth.
 
+mod calibrate;
 mod counts;
 mod disk;
 mod exhaustive;
@@ -27,6 +28,7 @@ use crate::error::{CiError, Result};
 use crate::report::Report;
 use crate::tools;
 
+pub(crate) use self::calibrate::run as calibrate;
 pub(crate) use self::exhaustive::run_exhaustive;
 
 /// Failures shown; more are mostly the same one.

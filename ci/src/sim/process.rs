@@ -41,6 +41,8 @@ pub(super) struct Shard {
     pub(super) inbox: Vec<FrameGroup>,
     /// Posts without an answer yet.
     pub(super) waiting: Vec<(Ticket, ActId)>,
+    /// Posts that got 507: no later commit may vouch for them.
+    pub(super) refused: Vec<Ticket>,
     pub(super) is_flushing: bool,
     /// The log has failed, and the ring knows.
     pub(super) is_poisoned: bool,
@@ -118,6 +120,7 @@ impl Shard {
             writer: Some(LogWriter::new(options)),
             inbox: Vec::new(),
             waiting: Vec::new(),
+            refused: Vec::new(),
             is_flushing: false,
             is_poisoned: false,
             checkpoint_due: None,

@@ -49,13 +49,9 @@ fn outcomes(make: impl Fn() -> MemoryDisk, seeds: u64) -> BTreeSet<BTreeMap<Path
         .map(|seed| {
             let disk = make();
             disk.restart(seed);
-            files(&disk)
+            disk.written()
         })
         .collect()
-}
-
-fn files(disk: &MemoryDisk) -> BTreeMap<PathBuf, Vec<u8>> {
-    disk.paths().into_iter().map(|path| (path.clone(), disk.content(&path).unwrap())).collect()
 }
 
 #[test]
@@ -164,8 +160,10 @@ fn what_a_power_cut_leaves_is_among_what_it_may_leave_and_nothing_else_is() {
     for files in outcomes(make, 500) {
         assert_eq!(asked.may_leave(&files), Ok(()));
     }
-    let mut files = files(&asked);
+    let mut files = asked.written();
     assert_eq!(asked.may_leave(&files), Ok(()), "all that was written");
+    assert_eq!(asked.may_leave(&asked.synced()), Ok(()), "nothing but what was synced");
+    assert_eq!(asked.synced(), [(path("a"), vec![0; 1500])].into());
     files.get_mut(&path("a")).unwrap()[3] = 9;
     assert!(asked.may_leave(&files).unwrap_err().to_string().contains("sector at byte 0"));
     files.get_mut(&path("a")).unwrap()[3] = 0;

@@ -97,6 +97,8 @@ impl Life<'_> {
             }
             !is_acknowledged
         });
+        let vouches = shard.refused.iter().any(|ticket| Ingest::acknowledge(*ticket, durable).is_some());
+        ground.check(!vouches, || "a commit vouches for a post that was refused".to_owned());
     }
 
     fn refused(&mut self, number: usize, refused: &Refused) {
@@ -106,6 +108,7 @@ impl Life<'_> {
         shard.waiting.retain(|(ticket, _)| {
             let is_refused = (refused.first()..=refused.last()).contains(&ticket.sequence());
             ground.counts.add(Event::NoSpace, u64::from(is_refused));
+            shard.refused.extend(is_refused.then_some(*ticket));
             !is_refused
         });
     }

@@ -38,8 +38,8 @@ impl FileImages {
         &self.cached
     }
 
-    pub(super) fn durable_bytes(&self) -> usize {
-        self.durable.len()
+    pub(super) fn durable(&self) -> &[u8] {
+        &self.durable
     }
 
     /// Everything that this sector may be after a power cut.

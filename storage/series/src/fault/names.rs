@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A file, whatever it is called.
 pub(super) type FileId = u64;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Names {
     // Paths compare part by part, strings at once.
     cached: BTreeMap<OsString, FileId>,

@@ -6,6 +6,7 @@ use super::names::Names;
 use super::{MemoryDisk, State};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// Every subset of them is looked at.
 const UNSYNCED_NAMES_MAX: usize = 14;
@@ -25,6 +26,30 @@ pub enum Impossible {
 }
 
 impl MemoryDisk {
+    /// A disk of its own in the same state.
+    pub fn fork(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.lock().clone())) }
+    }
+
+    /// What the process sees.
+    pub fn written(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        state.names.paths().filter_map(|path| Some((path.into(), state.images(path).ok()?.cached().to_vec()))).collect()
+    }
+
+    /// What a power cut leaves when nothing survives that was not synced.
+    pub fn synced(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        let names = state.names.after_keeping(|_| false).into_iter();
+        names.filter_map(|(path, file)| Some((path, state.files.get(&file)?.durable().to_vec()))).collect()
+    }
+
+    /// How long the file is after a power cut, at least. `None`: there is no such file.
+    pub fn synced_bytes(&self, path: &Path) -> Option<usize> {
+        let state = self.lock();
+        state.images(path).ok().map(|images| images.durable().len())
+    }
+
     /// Whether a power cut at this moment may leave exactly these files.
     pub fn may_leave(&self, found: &BTreeMap<PathBuf, Vec<u8>>) -> Result<(), Impossible> {
         let state = self.lock();
@@ -64,10 +89,10 @@ impl FileImages {
             path: path.to_owned(),
             offset: u64::try_from(offset).unwrap_or(u64::MAX),
             found_bytes: found.len(),
-            durable_bytes: self.durable_bytes(),
+            durable_bytes: self.durable().len(),
             cached_bytes: self.cached().len(),
         };
-        if !(self.durable_bytes()..=self.cached().len()).contains(&found.len()) {
+        if !(self.durable().len()..=self.cached().len()).contains(&found.len()) {
             return Err(impossible(found.len()));
         }
         for (sector, bytes) in found.chunks(super::image::SECTOR_BYTES).enumerate() {

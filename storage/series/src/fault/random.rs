@@ -1,5 +1,5 @@
 /// splitmix64: the same seed, the same faults.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Random(u64);
 
 impl Random {
