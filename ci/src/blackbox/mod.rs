@@ -4,6 +4,8 @@
 mod document;
 mod erasure;
 mod expect;
+mod fuzz;
+mod mutate;
 mod paging;
 mod play;
 mod races;
@@ -17,6 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use self::document::{check_document, write_document};
+pub(crate) use self::fuzz::run as fuzz;
 use self::script::Script;
 use crate::error::{CiError, Result};
 use crate::report::Report;

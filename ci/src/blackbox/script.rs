@@ -228,6 +228,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// `None`: not in the JSON of the answer.
+    pub(super) fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Pointer(pointer) => Some(pointer),
+            Self::Header(_) | Self::Body => None,
+        }
+    }
+}
+
 impl What {
     fn parse(text: &str) -> Result<Self, String> {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
