@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Command, PlatformStore};
 use crate::embedded::OpenError;
-use crate::embedded::error::taken;
 use crate::embedded::schema::migrate;
+use crate::stored::taken;
 use crate::{Reply, StoreError};
 
 const QUEUE: usize = 1024;

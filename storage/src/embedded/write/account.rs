@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{Act, Desk};
 use crate::base::{AccessUsage, Written};
-use crate::embedded::error::taken;
-use crate::embedded::rows;
+use crate::stored::event::series_key;
+use crate::stored::taken;
 use crate::{StoreError, erase};
 
 /// The version of a fresh account's space.
@@ -50,7 +50,7 @@ impl Desk {
             .connection
             .prepare_cached("SELECT series FROM event WHERE user = ?1 AND series IS NOT NULL")?
             .query_map([act.user], |row| row.get(0))?
-            .map(|raw| raw.map(rows::series_key))
+            .map(|raw| raw.map(series_key))
             .collect::<Result<Vec<_>, _>>()?;
         for part in erase::SLOT_PARTS {
             if !(keep_audit && part.audit) {
