@@ -3,6 +3,7 @@
 //! `load` merges, from the lowest: defaults, service information, the file, the environment, arguments, and
 //! `override-config.yml` beside the file. It collects every problem before it gives up.
 
+mod content_indexes;
 mod docs;
 mod error;
 pub(crate) mod keys;
