@@ -103,8 +103,10 @@ impl Node {
 
     /// The same for all series of a person who has left: without waiting for other deletions.
     pub fn forget_account(&self, keys: &[SeriesKey]) {
-        self.segments.forget(keys);
-        self.upkeep.account_deleted();
+        if !keys.is_empty() {
+            self.segments.forget(keys);
+            self.upkeep.account_deleted();
+        }
     }
 
     pub fn ready(&self) -> bool {
