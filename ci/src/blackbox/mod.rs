@@ -4,18 +4,22 @@
 mod document;
 mod erasure;
 mod expect;
+mod fuzz;
+mod mutate;
 mod paging;
 mod play;
 mod races;
 mod retention;
 mod script;
 mod series;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use self::document::{check_document, write_document};
+pub(crate) use self::fuzz::run as fuzz;
 use self::script::Script;
 use crate::error::{CiError, Result};
 use crate::report::Report;
@@ -29,10 +33,15 @@ const SHARDS: &str = "3";
 
 /// What needs settings and starts of its own.
 type Check = fn(Setup, &mut Report) -> Result<Server>;
-const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run];
+const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run, usage::run];
 
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
-    on_a_server(binary, driver, report, cases)?;
+    let (with_settings, plain): (Vec<_>, Vec<_>) =
+        scripts()?.into_iter().partition(|script| !script.settings.is_empty());
+    on_a_server(binary, driver, report, |setup, report| cases(setup, &plain, report))?;
+    for script in &with_settings {
+        on_a_server(binary, driver, report, |setup, report| cases_of(setup, script, report))?;
+    }
     for check in CHECKS {
         on_a_server(binary, driver, report, *check)?;
     }
@@ -71,19 +80,31 @@ fn check_end(mut server: Server, report: &mut Report) -> Result<()> {
 }
 
 /// The case files, and what they cannot say.
-fn cases(setup: Setup, report: &mut Report) -> Result<Server> {
-    let scripts = scripts()?;
+fn cases(setup: Setup, scripts: &[Script], report: &mut Report) -> Result<Server> {
     let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
-    let cases: Vec<_> = scripts.iter().flat_map(|script| script.cases.iter().map(move |case| (script, case))).collect();
-    for (title, outcome) in play_all(&server, &cases) {
+    play_scripts(&server, scripts, report);
+    paging::run(server.address(), report)?;
+    races::run(server.address(), report)?;
+    Ok(server)
+}
+
+/// A case file whose server has settings of its own.
+fn cases_of(setup: Setup, script: &Script, report: &mut Report) -> Result<Server> {
+    let setup = script.settings.iter().fold(setup, |setup, (key, value)| setup.setting(key, value));
+    let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
+    play_scripts(&server, std::slice::from_ref(script), report);
+    Ok(server)
+}
+
+fn play_scripts(server: &Server, scripts: &[Script], report: &mut Report) {
+    let cases = scripts.iter().flat_map(|script| script.cases.iter().map(move |case| (script, case)));
+    let cases: Vec<_> = cases.filter(|(_, case)| !case.steps.is_empty()).collect();
+    for (title, outcome) in play_all(server, &cases) {
         match outcome {
             None => report.pass(&title),
             Some(why) => report.fail(&title, &why),
         }
     }
-    paging::run(server.address(), report)?;
-    races::run(server.address(), report)?;
-    Ok(server)
 }
 
 /// Title and, when the case failed, why; in the order of the files.
@@ -137,7 +158,9 @@ mod tests {
             let count = ids.len();
             ids.dedup();
             assert_eq!(ids.len(), count, "{}", script.name);
-            assert!(script.cases.iter().all(|case| !case.steps.is_empty()), "{}", script.name);
+            let is_shown =
+                |case: &script::Case| !(case.steps.is_empty() && case.tests.is_empty() && case.differences.is_empty());
+            assert!(script.cases.iter().all(is_shown), "{}", script.name);
         }
     }
 }
