@@ -1,5 +1,11 @@
-//! Fuzz targets: functions that panic when a promise of `wire` is broken for some input. Each is of the form a libFuzzer
+//! Fuzz targets: functions that panic when a promise of `wire` or `series` is broken for some input. Each is of the form a libFuzzer
 //! harness calls; [`TARGETS`] lists them for our own driver (`main.rs`).
+
+mod logs;
+mod segments;
+
+pub use logs::fuzz_log_recovery;
+pub use segments::{fuzz_block, fuzz_segment};
 
 use serde_json::Value;
 use wire::flatjson::{self, CellKind, Field, Schema};
@@ -106,6 +112,21 @@ pub const TARGETS: &[Target] = &[
             "18446744073709551616",
             "\\u00e9",
             "\\ud800",
+            "\\ud83d\\ude00",
+            "\\n",
+            "\\\"",
+            "\\u006e",
+            "1E+5",
+            "1e-400",
+            "-9223372036854775809",
+            "123456789012345678901234567890",
+            "0.30000000000000004",
+            "[[[[[[[[",
+            "]]]]]]]]",
+            "\t",
+            "\r\n",
+            "\u{feff}",
+            "é",
             " ",
             "[[1,2]]",
             "\"seriesBatch\"",
@@ -124,6 +145,37 @@ pub const TARGETS: &[Target] = &[
         name: "decode",
         run: fuzz_decode,
         dictionary: &["\u{1f}", "\u{8}", "\u{0}", "x\u{1}", "\u{3}\u{0}", "\u{1}\u{0}\u{0}"],
+    },
+    Target {
+        name: "log_recovery",
+        run: fuzz_log_recovery,
+        dictionary: &[
+            "CWSERLOG",
+            "CWFR",
+            "\0\0\0\0",
+            "\0\0\0\0\0\0\0\0",
+            "\u{1}\0\0\0",
+            "\u{2}\0\0\0",
+            "@\0\0\0\0\0\0\0",
+        ],
+    },
+    Target {
+        name: "segment",
+        run: fuzz_segment,
+        dictionary: &[
+            "CWSEGMNT",
+            "CWSEGEND",
+            "\0\0\0\0",
+            "\0\0\0\0\0\0\0\0",
+            "\u{1}\0\0\0",
+            "\u{2}\0\0\0",
+            "\u{10}\0\0\0\0\0\0\0",
+        ],
+    },
+    Target {
+        name: "block",
+        run: fuzz_block,
+        dictionary: &["\u{1}", "\0", "\u{2}", "\u{7f}", "\u{1}\0\0", "\0\0\0\0\0\0\0\0", "value"],
     },
 ];
 
