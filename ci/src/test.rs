@@ -8,10 +8,9 @@ use crate::durability::{self, Plan};
 use crate::error::Result;
 use crate::random::Random;
 use crate::report::Report;
-use crate::{CRASH_CYCLES, POWER_CYCLES, SIM_SEEDS, blackbox, clients, confinement, heartpy, sim, tidy, tools};
-
-/// For each target (F1 of the targets).
-const FUZZ_SECONDS: &str = "20";
+use crate::{
+    CRASH_CYCLES, FUZZ_SECONDS, POWER_CYCLES, SIM_SEEDS, blackbox, clients, confinement, heartpy, sim, tidy, tools,
+};
 
 /// `driver` limits the black-box cases to one driver; both are tried otherwise.
 pub(crate) fn run(driver: Option<&str>, report: &mut Report) -> Result<()> {
@@ -28,6 +27,8 @@ pub(crate) fn run(driver: Option<&str>, report: &mut Report) -> Result<()> {
     for driver in ["io_uring", "epoll"].into_iter().filter(|one| driver.is_none_or(|only| only == *one)) {
         report.step(&format!("black box on {driver}"), |report| blackbox::run(&debug, Some(driver), report));
     }
+    report
+        .step("fuzzed calls", |report| blackbox::fuzz(&debug, driver, Random::seed_from_clock(), FUZZ_SECONDS, report));
     let release = tools::server_binary("release");
     report.step("npm clients", |report| clients::run(&release, report));
     report.step("real input", |report| heartpy::run(&release, report));
@@ -93,7 +94,7 @@ fn fuzz(report: &mut Report) -> Result<()> {
     let mut command = tools::cargo();
     // Its own target folder: the same packages with other flags would be built anew at every change of profile.
     command.current_dir(&folder).env("CARGO_TARGET_DIR", tools::target_folder().join("fuzz"));
-    tools::run(command.args(["run", "--quiet", "--release", "--", "--seconds", FUZZ_SECONDS]))?;
+    tools::run(command.args(["run", "--quiet", "--release", "--", "--seconds", &FUZZ_SECONDS.to_string()]))?;
     report.pass("the stored inputs and their mutations crash no fuzz target");
     Ok(())
 }
