@@ -14,7 +14,7 @@ use crate::StoreError;
 
 /// Statements kept ready on a connection; beyond it all are forgotten.
 const STATEMENTS_MAX: usize = 256;
-/// Time to connect, log in and (the first time) wait for who migrates.
+/// Time to connect and log in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a failed try nobody tries for this long; doubled with each failure.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -126,7 +126,8 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection, StoreError> {
-        let mut door = self.door.lock().await;
+        // Whoever migrates may take long; the others do not wait for him longer than for anything else.
+        let mut door = timeout(self.wait_timeout, self.door.lock()).await.map_err(|_| StoreError::Busy)?;
         door.check()?;
         let is_migrated = door.is_migrated;
         let made = async {

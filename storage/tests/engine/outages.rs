@@ -1,7 +1,7 @@
 //! What only a server in another process brings: it goes away, it comes back, others migrate, locks last too long.
 
-use std::io::Write as _;
-use std::process::Stdio;
+use std::io::{BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use storage::postgres::{OpenError, PostgresConfig, PostgresStore};
 use crate::common::{call, event, every, grant, in_batch, wait};
 use crate::home::{Home, Place};
 use crate::server::{Database, TokioThread, shared};
+
+/// Of whatever is waited for.
+const TRIES_MAX: u32 = 600;
 
 /// A server that this test alone stops and starts.
 fn own_server() -> Option<(Arc<Database>, Home)> {
@@ -28,7 +31,6 @@ fn create(home: &Home, id: &str) -> Result<(), StoreError> {
 
 /// Tries until the engine is back; each refusal must be the one that says so.
 fn create_at_last(home: &Home, id: &str) {
-    const TRIES_MAX: u32 = 600;
     for _ in 0..TRIES_MAX {
         match create(home, id) {
             Ok(()) => return,
@@ -89,24 +91,63 @@ fn the_end_of_a_batch_tells_whether_its_writes_are_stored() {
     }
 }
 
+/// An operator's session that holds all accounts until its input ends.
+fn locked(database: &Database, schema: &str) -> (Child, ChildStdin) {
+    let mut operator = database.psql_command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = operator.stdin.take().unwrap();
+    writeln!(input, "BEGIN; LOCK TABLE {schema}.account; SELECT 'locked';").unwrap();
+    let mut said = BufReader::new(operator.stdout.take().unwrap());
+    while crate::server::line(&mut said) != "locked" {}
+    (operator, input)
+}
+
+fn release(mut operator: Child, input: ChildStdin) {
+    drop(input);
+    operator.wait().unwrap();
+}
+
 #[test]
 fn a_statement_that_takes_too_long_is_given_up_and_the_engine_goes_on() {
     let Some((database, home)) = own_server() else { return };
     let Place::Schema(_, schema) = &home.place else { return };
-    let config = PostgresConfig { statement_timeout: Duration::from_millis(300), ..database.config(schema) };
+    let config = PostgresConfig { statement_timeout: Duration::from_secs(3), ..database.config(schema) };
     let store = PostgresStore::open(&config, TokioThread::start()).unwrap();
     let read = || wait(store.read(ReadCall { grant: grant("u1", Right::Read), read: Read::Space, batch: None }));
     read().unwrap();
-    // An operator's session that holds a lock until its input ends.
-    let mut operator = database.psql_command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut input = operator.stdin.take().unwrap();
-    writeln!(input, "BEGIN; LOCK TABLE {schema}.account; SELECT 'locked';").unwrap();
-    let mut said = std::io::BufReader::new(operator.stdout.take().unwrap());
-    while crate::server::line(&mut said) != "locked" {}
+    let (operator, input) = locked(&database, schema);
     assert!(matches!(read(), Err(StoreError::Unavailable(_))));
-    drop(input);
-    operator.wait().unwrap();
+    release(operator, input);
     read().unwrap();
+}
+
+#[test]
+fn commands_beyond_the_queue_or_the_connections_are_told_that_the_store_is_busy() {
+    let Some((database, home)) = own_server() else { return };
+    let Place::Schema(_, schema) = &home.place else { return };
+    let open = |queue, wait_timeout| {
+        let config = PostgresConfig { connections_max: 1, queue, wait_timeout, ..database.config(schema) };
+        PostgresStore::open(&config, TokioThread::start()).unwrap()
+    };
+    let patient = Duration::from_secs(120);
+    let stores = [open(1, patient), open(8, Duration::from_millis(200))];
+    let ask = |store: &PostgresStore| {
+        store.read(ReadCall { grant: grant("u1", Right::Read), read: Read::Event { id: "a".into() }, batch: None })
+    };
+    for store in &stores {
+        wait(ask(store)).unwrap();
+    }
+    let (operator, input) = locked(&database, schema);
+    let waiting = stores.each_ref().map(|store| {
+        let (first, second) = (ask(store), ask(store));
+        assert_eq!(wait(second).unwrap_err(), StoreError::Busy);
+        first
+    });
+    release(operator, input);
+    let outcomes = waiting.map(wait);
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    for store in &stores {
+        wait(ask(store)).unwrap();
+    }
 }
 
 #[test]
@@ -157,9 +198,11 @@ fn the_password_is_shown_nowhere() {
 fn scanned(database: &Database, schema: &str) -> String {
     // A backend reports what it did before it is gone.
     let busy = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'coreward'";
-    while !database.psql(busy).is_empty() {
+    let is_quiet = (0..TRIES_MAX).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
-    }
+        database.psql(busy).is_empty()
+    });
+    assert!(is_quiet, "a closed store has left a connection");
     let sql = format!(
         "SELECT relname, seq_tup_read FROM pg_stat_user_tables
          WHERE schemaname = '{schema}' AND relname IN ('event', 'event_stream') ORDER BY 1"
