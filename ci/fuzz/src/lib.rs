@@ -1,5 +1,7 @@
-//! Fuzz targets: functions that panic when a promise of `wire` is broken for some input. Each is of the form a libFuzzer
+//! Fuzz targets: functions that panic when a promise of `wire`, or of `model` on parameters, is broken for some input. Each is of the form a libFuzzer
 //! harness calls; [`TARGETS`] lists them for our own driver (`main.rs`).
+
+mod parameters;
 
 use serde_json::Value;
 use wire::flatjson::{self, CellKind, Field, Schema};
@@ -125,6 +127,10 @@ pub const TARGETS: &[Target] = &[
         run: fuzz_decode,
         dictionary: &["\u{1f}", "\u{8}", "\u{0}", "x\u{1}", "\u{3}\u{0}", "\u{1}\u{0}\u{0}"],
     },
+    Target { name: "events-query", run: parameters::fuzz_events_query, dictionary: parameters::QUERY_WORDS },
+    Target { name: "schema", run: parameters::fuzz_schema, dictionary: parameters::SCHEMA_WORDS },
+    Target { name: "names", run: parameters::fuzz_names, dictionary: parameters::NAME_WORDS },
+    Target { name: "integrity", run: parameters::fuzz_integrity, dictionary: parameters::QUERY_WORDS },
 ];
 
 /// Any split of a request stream gives the same events, and what the parser gives keeps its promises.
