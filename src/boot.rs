@@ -67,6 +67,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         platform,
         pool: pool.clone(),
         catalogue: Arc::new(Catalogue::bundled()),
+        registration: registration::schema(&config.account_streams),
         segments,
         upkeep: upkeep::Upkeep::new(config.cluster.shards),
         metrics: Metrics::new(config.cluster.shards),
@@ -132,6 +133,7 @@ fn slots_config(config: &Config) -> Result<EmbeddedConfig, BootError> {
     let mut slots = EmbeddedConfig::new(&config.storages.data_dir);
     slots.slots = u16::try_from(config.storages.slots)?;
     slots.cache_bytes = config.storages.cache_bytes;
+    slots.content_indexes.clone_from(&config.storages.content_indexes);
     slots.keep_history = config.versioning.force_keep_history;
     slots.deletion_mode = match config.versioning.deletion_mode {
         settings::DeletionMode::Nothing => DeletionMode::KeepNothing,

@@ -200,7 +200,17 @@ impl Shard {
                 audit.access_serial = access.serial;
                 let shard = Rc::clone(self);
                 let source = source.clone();
-                Ok(Context { shard, space, access, caller_id, source, batch: None, audit, now })
+                Ok(Context {
+                    shard,
+                    space,
+                    access,
+                    caller_id,
+                    source,
+                    batch: None,
+                    after_batch: Vec::new(),
+                    audit,
+                    now,
+                })
             }
             Err(refusal) => {
                 if let Some(id) = &refusal.access_id {

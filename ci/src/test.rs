@@ -45,6 +45,9 @@ fn install() -> Result<()> {
     tools::need("node", "nodejs")?;
     tools::need("npm", "npm")?;
     tools::need("python3", "python3")?;
+    if !tools::has_postgres_server() {
+        tools::need("initdb", "postgresql")?;
+    }
     for (component, program) in [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")] {
         if !tools::is_installed(program) {
             tools::run(Command::new("rustup").args(["component", "add", component]))?;
@@ -71,7 +74,7 @@ fn workspace_tests(report: &mut Report) -> Result<()> {
     tools::run(tools::cargo().args(["build", "--workspace", "--all-targets"]))?;
     let mut counts = (0, 0);
     let mut command = tools::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.args(["test", "--workspace", "--no-fail-fast"]).env("COREWARD_REQUIRE_POSTGRES", "1");
     let is_good = tools::run_reading(&mut command, |line| {
         let (passed, failed) = test_counts(line).unwrap_or_default();
         counts = (counts.0 + passed, counts.1 + failed);

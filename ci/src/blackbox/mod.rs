@@ -36,11 +36,11 @@ type Check = fn(Setup, &mut Report) -> Result<Server>;
 const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run, usage::run];
 
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
-    let (with_settings, plain): (Vec<_>, Vec<_>) =
-        scripts()?.into_iter().partition(|script| !script.settings.is_empty());
-    on_a_server(binary, driver, report, |setup, report| cases(setup, &plain, report))?;
-    for script in &with_settings {
-        on_a_server(binary, driver, report, |setup, report| cases_of(setup, script, report))?;
+    let (plain, own): (Vec<Script>, Vec<Script>) =
+        scripts()?.into_iter().partition(|script| script.settings.is_empty() && script.files.is_empty());
+    on_a_server(binary, driver, report, |setup, report| cases(&plain, setup, report))?;
+    for script in &own {
+        on_a_server(binary, driver, report, |setup, report| own_cases(script, setup, report))?;
     }
     for check in CHECKS {
         on_a_server(binary, driver, report, *check)?;
@@ -79,8 +79,8 @@ fn check_end(mut server: Server, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The case files, and what they cannot say.
-fn cases(setup: Setup, scripts: &[Script], report: &mut Report) -> Result<Server> {
+/// The case files for a server without settings, and what they cannot say.
+fn cases(scripts: &[Script], setup: Setup, report: &mut Report) -> Result<Server> {
     let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
     play_scripts(&server, scripts, report);
     paging::run(server.address(), report)?;
@@ -88,9 +88,16 @@ fn cases(setup: Setup, scripts: &[Script], report: &mut Report) -> Result<Server
     Ok(server)
 }
 
-/// A case file whose server has settings of its own.
-fn cases_of(setup: Setup, script: &Script, report: &mut Report) -> Result<Server> {
-    let setup = script.settings.iter().fold(setup, |setup, (key, value)| setup.setting(key, value));
+/// A case file with a server of its own.
+fn own_cases(script: &Script, mut setup: Setup, report: &mut Report) -> Result<Server> {
+    std::fs::create_dir_all(&setup.folder).map_err(CiError::file(&setup.folder))?;
+    for (name, content) in &script.files {
+        let path = setup.folder.join(name);
+        std::fs::write(&path, content).map_err(CiError::file(&path))?;
+    }
+    for (key, value) in &script.settings {
+        setup = setup.setting(key, value);
+    }
     let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
     play_scripts(&server, std::slice::from_ref(script), report);
     Ok(server)

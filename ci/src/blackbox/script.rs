@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! # 08 High-frequency series          the heading: chapter of the specification
+//! setting logs:console:active true    the server of this file: a setting (such files have a server of their own)
+//! file types.json {"types": {}}       a file in its working folder, before it starts
 //! fixture                             steps before each case
 //! POST /<u>/streams as personal       method, path, whose token (none: nobody); also: @hfs (other port), gzip
 //!   Origin: https://x                 a header
@@ -37,8 +39,10 @@ pub(super) struct Script {
     /// The file's name without its ending.
     pub(super) name: String,
     pub(super) heading: String,
-    /// Of the server that its cases are played against.
+    /// Of the server: key and value.
     pub(super) settings: Vec<(String, String)>,
+    /// In the server's working folder: name and content.
+    pub(super) files: Vec<(String, String)>,
     pub(super) fixture: Vec<Step>,
     pub(super) cases: Vec<Case>,
 }
@@ -106,8 +110,14 @@ pub(super) enum What {
 impl Script {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mut script =
-            Self { name, heading: String::new(), settings: Vec::new(), fixture: Vec::new(), cases: Vec::new() };
+        let mut script = Self {
+            name,
+            heading: String::new(),
+            settings: Vec::new(),
+            files: Vec::new(),
+            fixture: Vec::new(),
+            cases: Vec::new(),
+        };
         for (index, line) in text.lines().enumerate() {
             script.read(index + 1, line).map_err(|what| format!("line {}: {what}", index + 1))?;
         }
@@ -128,10 +138,12 @@ impl Script {
             self.heading = heading.to_owned();
             return Ok(());
         }
-        if let Some(setting) = line.strip_prefix("setting ") {
-            let (key, value) = setting.trim().split_once(' ').ok_or("a setting is KEY VALUE")?;
-            self.settings.push((key.to_owned(), value.trim().to_owned()));
-            return Ok(());
+        for (word, list) in [("setting ", &mut self.settings), ("file ", &mut self.files)] {
+            if let Some(pair) = line.strip_prefix(word) {
+                let (name, value) = pair.split_once(' ').ok_or("a name and what it is")?;
+                list.push((name.to_owned(), value.to_owned()));
+                return Ok(());
+            }
         }
         if let Some(case) = self.cases.last_mut()
             && case.names(line)?
@@ -260,7 +272,7 @@ impl What {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# 08 Series\nfixture\nPOST /<u>/streams as personal\n  {\"id\":\"s\"}\n  -> 201\n  save s = /stream/id\n\n\
+    const TEXT: &str = "# 08 Series\nsetting a:b [1, 2]\nfile x.json {}\nfixture\nPOST /<u>/streams as personal\n  {\"id\":\"s\"}\n  -> 201\n  save s = /stream/id\n\n\
         ## 3 A title of words\nGET /x @hfs gzip\n  Origin: https://x\n  -> 400 invalid-operation\n  /a/b absent\n  \
         /c = [1,2]\n  header X-Y ~ \"z\"\n  /d length 2\n";
 
@@ -268,6 +280,8 @@ mod tests {
     fn a_script_is_read_into_fixture_and_cases() {
         let script = Script::parse(Path::new("a/series.txt"), TEXT).unwrap();
         assert_eq!((script.name.as_str(), script.heading.as_str()), ("series", "08 Series"));
+        assert_eq!(script.settings, [("a:b".to_owned(), "[1, 2]".to_owned())]);
+        assert_eq!(script.files, [("x.json".to_owned(), "{}".to_owned())]);
         assert_eq!(script.fixture[0].claims[0].what, What::SaveAs("s".to_owned()));
         let case = &script.cases[0];
         assert_eq!((case.id.as_str(), case.title.as_str()), ("3", "A title of words"));
