@@ -1,4 +1,4 @@
-//! Fuzz targets: functions that panic when a promise of `wire` or `series` is broken for some input. Each is of the form a libFuzzer
+//! Fuzz targets: functions that panic when a promise of `wire`, of `series`, or of `model` on parameters is broken for some input. Each is of the form a libFuzzer
 //! harness calls; [`TARGETS`] lists them for our own driver (`main.rs`).
 
 mod logs;
@@ -6,6 +6,7 @@ mod segments;
 
 pub use logs::fuzz_log_recovery;
 pub use segments::{fuzz_block, fuzz_segment};
+mod parameters;
 
 use serde_json::Value;
 use wire::flatjson::{self, CellKind, Field, Schema};
@@ -177,6 +178,10 @@ pub const TARGETS: &[Target] = &[
         run: fuzz_block,
         dictionary: &["\u{1}", "\0", "\u{2}", "\u{7f}", "\u{1}\0\0", "\0\0\0\0\0\0\0\0", "value"],
     },
+    Target { name: "events-query", run: parameters::fuzz_events_query, dictionary: parameters::QUERY_WORDS },
+    Target { name: "schema", run: parameters::fuzz_schema, dictionary: parameters::SCHEMA_WORDS },
+    Target { name: "names", run: parameters::fuzz_names, dictionary: parameters::NAME_WORDS },
+    Target { name: "integrity", run: parameters::fuzz_integrity, dictionary: parameters::QUERY_WORDS },
 ];
 
 /// Any split of a request stream gives the same events, and what the parser gives keeps its promises.
