@@ -540,6 +540,9 @@ fn account_fields_that_make_no_sense_stop_the_start() {
     ] {
         let problems = Case::valid_with(&format!("custom:\n  systemStreams:\n    {wrong}")).problems();
         let text = problems.join("; ");
-        assert!(problems.len() == 1 && text.contains(why) && text.contains("invalid custom system stream"), "{wrong}: {text}");
+        assert!(
+            problems.len() == 1 && text.contains(why) && text.contains("invalid custom system stream"),
+            "{wrong}: {text}"
+        );
     }
 }
