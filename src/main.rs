@@ -10,6 +10,7 @@ mod context;
 mod data_folder;
 mod edge;
 mod error;
+mod event_types;
 mod host_mapping;
 mod methods;
 mod metrics;
