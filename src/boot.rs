@@ -67,6 +67,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         platform,
         pool: pool.clone(),
         catalogue: Arc::new(Catalogue::bundled()),
+        registration: registration::schema(&config.account_streams),
         segments,
         upkeep: upkeep::Upkeep::new(config.cluster.shards),
         metrics: Metrics::new(config.cluster.shards),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use model::schema::Schema;
 use model::types::Catalogue;
 use model::{Grant, Right, SeriesKey, ServerTask, UserEntry, UserId};
 use rustc_hash::FxHashMap;
@@ -36,6 +37,8 @@ pub struct Node {
     pub platform: Arc<dyn PlatformStore>,
     pub pool: Pool,
     pub catalogue: Arc<Catalogue>,
+    /// What a registration must look like.
+    pub registration: Schema,
     pub segments: Arc<series::Catalog>,
     pub upkeep: Upkeep,
     pub metrics: Metrics,

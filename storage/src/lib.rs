@@ -4,6 +4,8 @@ pub mod base;
 pub mod embedded;
 mod erase;
 pub mod platform;
+pub mod postgres;
+mod stored;
 
 use std::collections::BTreeMap;
 
