@@ -143,7 +143,7 @@ fn fill(home: &Home) {
     fill_accesses(home);
     let value = json!({ "theme": "dark" }).as_object().cloned().unwrap();
     home.write(USER, Write::SetProfile { set: "private".into(), value }).unwrap();
-    home.write(USER, Write::SetAccountField { name: "email".into(), value: json!("a@example.com") }).unwrap();
+    home.write(USER, set_field("email", Some("a@example.com"))).unwrap();
 }
 
 fn fill_streams(home: &Home) {
