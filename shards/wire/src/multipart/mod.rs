@@ -108,6 +108,7 @@ impl Parser {
     }
 
     /// The next event; `None` when more bytes are needed. After an error nothing follows.
+    #[allow(clippy::should_implement_trait, reason = "a fallible pull, not an iterator: None is not the end")]
     pub fn next(&mut self) -> Result<Option<Event>, MultipartError> {
         loop {
             let step = match self.state {
