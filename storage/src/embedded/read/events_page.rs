@@ -6,11 +6,11 @@ use model::{Duration, EventsQuery};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::page::{Next, PageBuilder, Sql, put_key, put_number, put_text};
+use super::page::{Next, PageBuilder, Sql, put_attachments, put_key, put_number, put_text};
 use super::streams::Streams;
 use super::{conditions, rows};
 use crate::StoreError;
-use crate::base::{Cursor, Page};
+use crate::base::{Cursor, FilePlace, Page};
 
 /// Streams whose ordered lists are merged; with more, the user's events are walked by time.
 const MERGED_STREAMS_MAX: usize = 40;
@@ -173,7 +173,7 @@ impl<'a> Plan<'a> {
 
     fn look(&self, row: &Row<'_>, builder: &mut PageBuilder, names: &mut KindNames<'_>) -> Result<Next, StoreError> {
         if self.passes(row)? {
-            builder.matched(|out| put_event(out, row, names))?;
+            builder.matched(|out, files| put_event(out, files, row, names))?;
         }
         Ok(builder.seen(row.get(3)?, row.get(0)?))
     }
@@ -382,7 +382,12 @@ impl KindNames<'_> {
 }
 
 /// Exactly the JSON of [`model::Event::to_json`]; stored JSON columns go through as they are.
-fn put_event(out: &mut Vec<u8>, row: &Row<'_>, names: &mut KindNames<'_>) -> Result<(), StoreError> {
+fn put_event(
+    out: &mut Vec<u8>,
+    files: &mut Vec<FilePlace>,
+    row: &Row<'_>,
+    names: &mut KindNames<'_>,
+) -> Result<(), StoreError> {
     let text = |index: usize| row.get_ref(index)?.as_str_or_null().map_err(rows::corrupt);
     let required = |index: usize| row.get_ref(index)?.as_str().map_err(rows::corrupt);
     put_key(out, "{\"id\":");
@@ -410,11 +415,13 @@ fn put_event(out: &mut Vec<u8>, row: &Row<'_>, names: &mut KindNames<'_>) -> Res
         put_key(out, ",\"description\":");
         put_text(out, description)?;
     }
-    for (index, key) in [(9, ",\"clientData\":"), (10, ",\"attachments\":")] {
-        if let Some(json) = text(index)? {
-            put_key(out, key);
-            put_key(out, json);
-        }
+    if let Some(data) = text(9)? {
+        put_key(out, ",\"clientData\":");
+        put_key(out, data);
+    }
+    if let Some(list) = text(10)? {
+        put_key(out, ",\"attachments\":");
+        put_attachments(out, files, list)?;
     }
     if row.get(11)? {
         put_key(out, ",\"trashed\":true");
