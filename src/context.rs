@@ -10,6 +10,7 @@ use storage::base::{Answer, BatchId, Read, ReadCall, Write, WriteCall, Written};
 use crate::audit::AuditDraft;
 use crate::edge::Source;
 use crate::error::{ApiError, ApiResult};
+use crate::methods::attachments::Uploads;
 use crate::node::Shard;
 use crate::space::{Space, TurnGuard, UserSpace};
 
@@ -26,6 +27,10 @@ pub struct Context {
     pub batch: Option<BatchId>,
     pub audit: AuditDraft,
     pub now: f64,
+    /// Files that came with the call.
+    pub uploads: Option<Uploads>,
+    /// Events whose stored files may be more than they list: settled after the call.
+    pub unsettled: Vec<String>,
 }
 
 impl Context {

@@ -13,7 +13,7 @@ use storage::StoreError;
 use storage::base::{Answer, Found, Read, Write, Written};
 
 use super::params::{self, checked};
-use super::{Outcome, account_events, refused};
+use super::{Outcome, account_events, attachments, refused};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 
@@ -98,7 +98,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
         }
         Found::Event(event) | Found::Kept(_, event) => {
             let grant = context.caller(|caller, _| caller.read_event(&event.stream_ids)).map_err(refused)?;
-            let mut shown = event.to_json();
+            let mut shown = attachments::shown(context, &event);
             if let Some(deleted) = deleted {
                 shown.insert("deleted".into(), model::time::number(deleted));
             }
@@ -130,7 +130,7 @@ fn get_account_event(context: &mut Context, id: &str, with_history: bool) -> Api
     Ok(Outcome::Fields(out))
 }
 
-async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
+pub(super) async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
     let grant = context.caller(|caller, _| caller.any());
     match context.read(grant, Read::Event { id: id.to_owned() }).await? {
         Answer::Event(found) => Ok(found),
@@ -153,6 +153,8 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     check_store(context, &event)?;
     let grant = context.caller(|caller, _| caller.create_event(&event.stream_ids)).map_err(refused)?;
     account_events::check_not_written(&event.stream_ids)?;
+    attachments::attach(context, &mut event)?;
+    attachments::place(context, &event.id).await?;
     let written = context.commit(grant, Write::CreateEvent { event: Box::new(event) }).await;
     finish(context, written.map_err(taken)?)
 }
@@ -193,7 +195,7 @@ fn apply(event: &mut Event, given: &Map<String, Value>) {
 }
 
 /// Spec 03, section 12.
-fn check_namespaces(event: &Event) -> ApiResult<()> {
+pub(super) fn check_namespaces(event: &Event) -> ApiResult<()> {
     let forbid = |message: &'static str, id: &str| Err(ApiError::forbidden(message).with_data(json!({ "id": id })));
     if event.kind == "shared-secret/item" {
         return forbid("This type belongs to shared secrets.", "shared-secret-reserved-type");
@@ -327,7 +329,7 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
 }
 
 /// Account fields are changed through their events one day; what has no event at all is unknown.
-fn refuse_account_event(context: &Context, id: &str, new_streams: Option<&[String]>) -> ApiError {
+pub(super) fn refuse_account_event(context: &Context, id: &str, new_streams: Option<&[String]>) -> ApiError {
     let Some(field) = account_events::field_of(id) else { return ApiError::unknown_resource("event", id) };
     match context.caller(|caller, _| caller.update_event(std::slice::from_ref(&field.id), new_streams)) {
         Ok(_) => account_events::refuse_update(field, new_streams),
@@ -366,17 +368,20 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
         return finish(context, written);
     }
     context.commit(grant, Write::DeleteEvent { id: id.to_owned(), expected_modified }).await?;
+    if !event.attachments.is_empty() {
+        context.unsettled.push(id.to_owned());
+    }
     context.space.data.borrow_mut().forget_holder(id);
     context.shard.forget_series(event.series_key.as_slice());
     Ok(Outcome::field("eventDeletion", json!({ "id": id })))
 }
 
-fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
+pub(super) fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
     let Written::Event(event) = written else {
         return Err(ApiError::unexpected("an event was written, something else came back"));
     };
     if event.series_key.is_some() {
         context.space.data.borrow_mut().forget_holder(&event.id);
     }
-    Ok(Outcome::field("event", event.to_json()))
+    Ok(Outcome::field("event", attachments::shown(context, &event)))
 }

@@ -23,6 +23,7 @@ pub(super) fn check(step: &Step, reply: &Reply, variables: &mut Variables) -> Re
 fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Variables) -> Result<(), String> {
     let found = match &claim.at {
         Place::Pointer(pointer) => json.pointer(pointer.trim_end_matches('/')).cloned(),
+        Place::Body => Some(Value::String(reply.text())),
         Place::Header(name) => reply.header(name).map(|value| Value::String(value.to_owned())),
     };
     let complain = |what: String| Err(format!("{:?} {what}", claim.at));
@@ -32,9 +33,9 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
         (_, None) => complain("is absent".to_owned()),
         (What::Equals(expected), Some(found)) => {
             let expected = fill(expected, variables)?;
-            // A header is text, whatever it looks like.
+            // A header or a body is text, whatever it looks like.
             let expected = match claim.at {
-                Place::Header(_) => Value::String(expected),
+                Place::Header(_) | Place::Body => Value::String(expected),
                 Place::Pointer(_) => serde_json::from_str(&expected).unwrap_or(Value::String(expected)),
             };
             match is_same(&expected, &found) {

@@ -10,6 +10,7 @@ mod races;
 mod retention;
 mod script;
 mod series;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -29,7 +30,7 @@ const SHARDS: &str = "3";
 
 /// What needs settings and starts of its own.
 type Check = fn(Setup, &mut Report) -> Result<Server>;
-const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run];
+const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run, uploads::run];
 
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
     on_a_server(binary, driver, report, cases)?;

@@ -15,6 +15,7 @@
 //!   -> 200
 //!   /event/duration absent            JSON pointers: absent, present, = JSON, ~ "part of the text", length N
 //!   header API-Version present        the same for headers (values as text)
+//!   body = hello                      the same for the whole body as text
 //!
 //! RAW -                               the body goes over the wire as it is: no request line, no headers
 //!   text: GET / HTTP/1.1\nHost: x\r\n\r\n
@@ -67,6 +68,8 @@ pub(super) struct Claim {
 pub(super) enum Place {
     Pointer(String),
     Header(String),
+    /// The whole body as text.
+    Body,
 }
 
 #[derive(Debug, PartialEq)]
@@ -139,7 +142,7 @@ impl Step {
             self.body = Some(serde_json::from_str(&quoted).map_err(|error| format!("text: {error}"))?);
         } else if text.starts_with(['{', '[']) {
             self.body = Some(text.to_owned());
-        } else if text.starts_with('/') || text.starts_with("header ") || text.starts_with("save ") {
+        } else if text.starts_with('/') || ["header ", "save ", "body "].iter().any(|word| text.starts_with(word)) {
             self.claims.push(Claim::parse(text)?);
         } else {
             let (name, value) = text.split_once(':').ok_or("neither header, body, answer nor claim")?;
@@ -155,6 +158,9 @@ impl Claim {
             let (name, pointer) = rest.split_once('=').ok_or("save NAME = /POINTER")?;
             let what = What::SaveAs(name.trim().to_owned());
             return Ok(Self { at: Place::of(pointer.trim()), what });
+        }
+        if let Some(rest) = text.strip_prefix("body ") {
+            return Ok(Self { at: Place::Body, what: What::parse(rest.trim())? });
         }
         let (place, rest) = match text.strip_prefix("header ") {
             Some(rest) => rest.split_once(' ').map(|(name, rest)| (Place::Header(name.to_owned()), rest)),
