@@ -72,6 +72,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         platform,
         pool: pool.clone(),
         catalogue: Arc::new(Catalogue::bundled()),
+        registration: registration::schema(&config.account_streams),
         segments,
         files,
         upkeep: upkeep::Upkeep::new(config.cluster.shards),

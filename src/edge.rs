@@ -26,6 +26,8 @@ pub struct Source {
 pub struct Auth {
     pub token: String,
     pub caller_id: Option<String>,
+    /// Sent with the `DPoP` scheme: only for a token that is bound to a key.
+    pub is_key_bound: bool,
 }
 
 impl std::fmt::Debug for Auth {
@@ -118,6 +120,7 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         echo: Echo::of(&head),
     };
     let kind = ContentKind::of(&head);
+    let is_read_here = |kind| matches!(kind, ContentKind::Json | ContentKind::Form);
     let is_series = matches!(&incoming.route, Route::User { action, .. } if action.is_series());
     if is_series {
         incoming.body = Body::Raw { bytes: body, is_json: kind == ContentKind::Json };
@@ -127,9 +130,12 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         let boundary = boundary_of(content_type).map_err(|error| ApiError::invalid_structure(error.to_string()))?;
         incoming.body = Body::Upload { reader, boundary };
     } else if !body.is_empty() {
+        if is_read_here(kind) {
+            check_charset(&head)?;
+        }
         match kind {
             ContentKind::Json => incoming.body = Body::Json(parse_json(&body)?),
-            ContentKind::Form => apply_form(&mut incoming, &body)?,
+            ContentKind::Form => apply_form(&mut incoming, &body, on_hfs_port)?,
             // Routes that take no files take neither of them for a body (spec 01, section 4.1).
             ContentKind::Multipart | ContentKind::Other => {}
         }
@@ -186,7 +192,21 @@ impl ContentKind {
     }
 }
 
+/// JSON and forms are read as UTF-8 and nothing else; a body in another charset would be read wrongly.
+fn check_charset(head: &Head) -> ApiResult<()> {
+    let kind = head.headers.get("content-type").unwrap_or_default();
+    let named = kind.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let charset = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).map(|(_, value)| value).next();
+    let charset = charset.map_or("utf-8", |value| value.trim().trim_matches('"'));
+    match ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)) {
+        true => Ok(()),
+        false => Err(ApiError::invalid_structure("Unsupported charset of the request body: send it as UTF-8.")),
+    }
+}
+
 pub fn parse_json(body: &[u8]) -> ApiResult<Value> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::invalid_structure(format!("The request body is not valid JSON: {error}")))?;
     if value.is_object() || value.is_array() {
@@ -209,7 +229,7 @@ fn method_named(name: &str) -> Method {
 }
 
 /// Urlencoded bodies may override method, authorization and body (spec 01, section 4.2).
-fn apply_form(incoming: &mut Incoming, body: &[u8]) -> ApiResult<()> {
+fn apply_form(incoming: &mut Incoming, body: &[u8], on_hfs_port: bool) -> ApiResult<()> {
     const FORM_BYTES_MAX: usize = 100 * 1024;
     if body.len() > FORM_BYTES_MAX {
         return Err(ApiError::invalid_structure("The form is larger than 100 kB."));
@@ -223,7 +243,7 @@ fn apply_form(incoming: &mut Incoming, body: &[u8]) -> ApiResult<()> {
     }
     if let Some(method) = method {
         incoming.verb = method_named(&method.to_ascii_uppercase());
-        incoming.route = router::route(&incoming.verb, &incoming.path, false);
+        incoming.route = router::route(&incoming.verb, &incoming.path, on_hfs_port);
         if matches!(&incoming.route, Route::User { action: Action::AddPoints { .. } | Action::AddPointsBatch, .. }) {
             incoming.body = Body::Raw { bytes: Bytes::new(), is_json: false };
             return Ok(());
@@ -269,15 +289,19 @@ pub fn parse_auth(header: &str) -> Option<Auth> {
         }
         return Some(split_caller(text.split(':').next().unwrap_or_default()));
     }
+    if scheme.eq_ignore_ascii_case("dpop") {
+        return Some(Auth { token: rest.trim().to_owned(), caller_id: None, is_key_bound: true });
+    }
     Some(split_caller(header))
 }
 
 fn split_caller(text: &str) -> Auth {
     match text.split_once(' ') {
         Some((token, caller)) if !token.is_empty() => {
-            Auth { token: token.to_owned(), caller_id: Some(caller.to_owned()).filter(|caller| !caller.is_empty()) }
+            let caller_id = Some(caller.to_owned()).filter(|caller| !caller.is_empty());
+            Auth { token: token.to_owned(), caller_id, is_key_bound: false }
         }
-        _ => Auth { token: text.to_owned(), caller_id: None },
+        _ => Auth { token: text.to_owned(), caller_id: None, is_key_bound: false },
     }
 }
 
@@ -286,7 +310,7 @@ mod tests {
     use super::*;
 
     fn auth(token: &str, caller: Option<&str>) -> Option<Auth> {
-        Some(Auth { token: token.into(), caller_id: caller.map(str::to_owned) })
+        Some(Auth { token: token.into(), caller_id: caller.map(str::to_owned), is_key_bound: false })
     }
 
     #[test]
@@ -303,6 +327,9 @@ mod tests {
             let header = format!("bAsIc {}", base64::engine::general_purpose::STANDARD.encode(text));
             assert_eq!(parse_auth(&header), auth("tok", None), "{text}");
         }
+        let with_caller = base64::engine::general_purpose::STANDARD.encode("tok some caller:x");
+        assert_eq!(parse_auth(&format!("Basic {with_caller}")), auth("tok", Some("some caller")));
+        assert!(parse_auth("dPoP tok").is_some_and(|auth| auth.is_key_bound && auth.token == "tok"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use model::schema::Schema;
 use model::types::Catalogue;
 use model::{Grant, Right, SeriesKey, ServerTask, UserEntry, UserId};
 use rustc_hash::FxHashMap;
@@ -37,6 +38,8 @@ pub struct Node {
     pub platform: Arc<dyn PlatformStore>,
     pub pool: Pool,
     pub catalogue: Arc<Catalogue>,
+    /// What a registration must look like.
+    pub registration: Schema,
     pub segments: Arc<series::Catalog>,
     pub files: LocalFiles,
     pub upkeep: Upkeep,
@@ -105,8 +108,10 @@ impl Node {
 
     /// The same for all series of a person who has left: without waiting for other deletions.
     pub fn forget_account(&self, keys: &[SeriesKey]) {
-        self.segments.forget(keys);
-        self.upkeep.account_deleted();
+        if !keys.is_empty() {
+            self.segments.forget(keys);
+            self.upkeep.account_deleted();
+        }
     }
 
     pub fn ready(&self) -> bool {

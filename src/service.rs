@@ -92,8 +92,10 @@ impl Service for Shard {
 const _: () = assert!(shards::TICK.as_millis() * 2 <= audit::FLUSH_MS as u128);
 
 impl Shard {
-    /// Commits the audit records that wait. What cannot be stored now stays in the queue, whose end stops the calls.
+    /// Commits the audit records that wait; those that another flush has taken are committed, too, when this returns. What
+    /// cannot be stored now stays in the queue, whose end stops the calls.
     pub async fn flush_audit(&self) {
+        let flight = self.audit.take_off();
         for (slot, records) in self.audit.take() {
             match self.node.base.audit(slot, records.clone()).await {
                 Ok(Ok(())) => {}
@@ -104,6 +106,7 @@ impl Shard {
                 Err(_) => self.audit.put_back(slot, records),
             }
         }
+        flight.land().await;
     }
 
     async fn flush_usage(&self) {

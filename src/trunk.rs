@@ -256,6 +256,12 @@ impl Shard {
             None => Err(Refusal::new(ApiError::invalid_token(401, "The access token is missing."), None)),
             Some(auth) => space.data.borrow_mut().authenticate(&auth.token, now, self.node.session_max_s()),
         };
+        // No access is bound to a key yet, so nobody can prove one.
+        let is_key_bound = auth.as_ref().is_some_and(|auth| auth.is_key_bound);
+        let found = match found {
+            Ok(access) if is_key_bound => Err(Refusal::new(ApiError::not_key_bound(), Some(access.id.clone()))),
+            found => found,
+        };
         let mut audit = AuditDraft::new(action, ACCESS_INVALID, source);
         match found {
             Ok(access) => {
@@ -272,6 +278,7 @@ impl Shard {
                     caller_id,
                     source,
                     batch: None,
+                    after_batch: Vec::new(),
                     audit,
                     now,
                     uploads: None,

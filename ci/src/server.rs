@@ -39,7 +39,8 @@ impl Setup {
             return Err(CiError::File { path: binary.to_path_buf(), source });
         }
         Ok(Self {
-            binary: binary.to_path_buf(),
+            // The server starts in a folder of its own.
+            binary: std::path::absolute(binary).map_err(CiError::file(binary))?,
             folder: folder.to_path_buf(),
             log: folder.with_extension("log"),
             port: free_port()?,

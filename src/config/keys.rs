@@ -245,8 +245,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("account:maxEmails", Kind::Int { min: 1, max: 20 }, "5", LATER, "e-mail addresses of an account"),
     key("account:emailVerification:tokenMaxAgeMs", POSITIVE, "86400000", MAIL, "life of a verification token"),
     key("account:emailVerification:resendCooldownMs", AMOUNT, "300000", MAIL, "shortest time between two verification mails"),
-    key("custom:systemStreams:account", List, "", LATER, "account schema"),
-    key("custom:systemStreams:other", List, "", LATER, "other system streams"),
+    key("custom:systemStreams:account", List, "", H, "account fields: `{ id, type, name?, default?, isIndexed?, isUnique?, isShown?, isEditable?, isRequiredInValidation?, regexValidation?, regexError?, children? }`; without a list: the e-mail address"),
+    key("custom:systemStreams:other", List, "", NoEffect("validated, but no store serves them (as in the reference)"), "other system streams"),
     key("custom:dataStores", List, "[]", NoEffect("no JavaScript plug-ins; refused when set"), "data store plug-ins"),
     key("caching:isActive", Bool, "true", NoEffect("a user's space on its shard is never stale"), "caches"),
     // logs

@@ -3,6 +3,7 @@
 //! `load` merges, from the lowest: defaults, service information, the file, the environment, arguments, and
 //! `override-config.yml` beside the file. It collects every problem before it gives up.
 
+mod account_streams;
 mod docs;
 mod error;
 pub(crate) mod keys;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use model::permission::AccountStreams;
 use serde_json::{Map, Value, json};
 
 pub(crate) use docs::markdown;
@@ -65,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) versioning: Versioning,
     pub(crate) audit: Audit,
     pub(crate) integrity: Integrity,
+    /// `custom.systemStreams`, with the built-in fields.
+    pub(crate) account_streams: AccountStreams,
     pub(crate) access_tracking: bool,
     /// `None`: open to everybody; empty: closed.
     pub(crate) invitation_tokens: Option<Vec<Secret>>,
@@ -314,6 +318,7 @@ fn typed(tree: Tree, cwd: &Path, file: Option<PathBuf>, warnings: Vec<String>, f
         versioning: reader.versioning(),
         audit: reader.audit(),
         integrity: reader.integrity(),
+        account_streams: account_streams::read(&mut reader),
         access_tracking: reader.flag("accessTracking:isActive"),
         invitation_tokens: reader.texts("invitationTokens").map(|tokens| tokens.into_iter().map(Secret::new).collect()),
         user_account_delete: reader.user_account_delete(),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use model::event::SERIES_PREFIX;
 use model::permission::reserved::{EMAILS_ROOT, SHARED_SECRETS_ROOT, Store, in_store};
-use model::permission::{AccountStreams, Reserved, reserved};
+use model::permission::{Reserved, reserved};
 use model::schema::{Problem, Schema};
 use model::types::ContentError;
 use model::{AccessKind, Duration, Event};
@@ -82,7 +82,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     let mut out = Map::new();
     let found = match find(context, id).await? {
         Some(found) => found,
-        None => return get_account_event(context, id, with_history),
+        None => return account_events::get_one(context, id, with_history).await,
     };
     // In deletion mode `keep-everything` a deleted event is still shown whole.
     let deleted = match &found {
@@ -116,20 +116,6 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     Ok(Outcome::Fields(out))
 }
 
-/// The event of an account field; former values are not kept yet.
-fn get_account_event(context: &mut Context, id: &str, with_history: bool) -> ApiResult<Outcome> {
-    let field = account_events::field_of(id).ok_or_else(|| ApiError::unknown_resource("event", id))?;
-    context.caller(|caller, _| caller.read_event(std::slice::from_ref(&field.id))).map_err(refused)?;
-    let event = account_events::event_of(context, field).ok_or_else(|| ApiError::unknown_resource("event", id))?;
-    context.audit.detail.insert("recordCount".into(), 1.into());
-    let mut out = Map::new();
-    out.insert("event".into(), event.into());
-    if with_history {
-        out.insert("history".into(), json!([]));
-    }
-    Ok(Outcome::Fields(out))
-}
-
 pub(super) async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
     let grant = context.caller(|caller, _| caller.any());
     match context.read(grant, Read::Event { id: id.to_owned() }).await? {
@@ -150,9 +136,12 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     check_namespaces(&event)?;
     check_streams(context, &event.stream_ids)?;
     set_content(context, &mut event, params.get("content").is_some_and(|content| !content.is_null()))?;
+    if account_events::is_meant(&event.stream_ids) {
+        attachments::check_none(context)?;
+        return account_events::create(context, &event, params::text(params, "id")).await;
+    }
     check_store(context, &event)?;
     let grant = context.caller(|caller, _| caller.create_event(&event.stream_ids)).map_err(refused)?;
-    account_events::check_not_written(&event.stream_ids)?;
     attachments::attach(context, &mut event)?;
     attachments::place(context, &event.id).await?;
     let written = context.commit(grant, Write::CreateEvent { event: Box::new(event) }).await;
@@ -220,7 +209,7 @@ fn check_streams(context: &Context, stream_ids: &[String]) -> ApiResult<()> {
     let (unknown, trashed) = context.caller(|_, space| {
         let is_unknown = |id: &&String| match Store::of(id) {
             Store::Local => !space.tree.contains(id) && ![EMAILS_ROOT, SHARED_SECRETS_ROOT].contains(&id.as_str()),
-            Store::Account => !AccountStreams::shipped().contains(id),
+            Store::Account => !context.account_streams().contains(id),
             // Any access and any method has a stream there.
             Store::Audit => !is_audit_active,
             Store::Unknown(_) => true,
@@ -247,7 +236,7 @@ fn check_store(context: &Context, event: &Event) -> ApiResult<()> {
     let is_personal = context.access.kind == AccessKind::Personal;
     let is_mixed = !event.stream_ids.iter().all(in_audit);
     if Store::of(&event.id) != Store::Local || (is_personal && is_mixed && event.stream_ids.iter().any(in_audit)) {
-        return Err(ApiError::invalid_structure("An event and all of its streams must be of the same data store."));
+        return Err(account_events::other_store());
     }
     if is_personal && !is_mixed {
         let message = "Error from data store \"_audit\": events.create is not supported.";
@@ -282,7 +271,7 @@ fn unknown_series(kind: &str) -> ApiError {
     ApiError::new(400, "invalid-event-type", message).with_data(json!({ "type": kind }))
 }
 
-fn content_error(data: Value) -> ApiError {
+pub(super) fn content_error(data: Value) -> ApiError {
     ApiError { message: "The event content's format is invalid.".into(), ..ApiError::invalid_parameters(data) }
 }
 
@@ -300,13 +289,13 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     params::check_protected(&mut update, &PROTECTED, context.shard.node.config.ignore_protected_fields)?;
     let mut next = Event::default();
     apply(&mut next, &update);
-    let new_streams = update.contains_key("streamIds").then_some(next.stream_ids);
+    let new_streams = update.contains_key("streamIds").then(|| next.stream_ids.clone());
     if let Some(new_streams) = &new_streams {
         check_streams(context, new_streams)?;
     }
     let _turn = context.event_turn(id).await;
     let Some(Found::Event(current)) = find(context, id).await? else {
-        return Err(refuse_account_event(context, id, new_streams.as_deref()));
+        return account_events::update(context, id, &update, &next).await;
     };
     if let Some(new_streams) = &new_streams
         && context.access.kind == AccessKind::Personal
@@ -321,20 +310,13 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     apply(&mut next, &update);
     check_type_change(context, &current, &next)?;
     check_namespaces(&next)?;
-    account_events::check_not_written(&next.stream_ids)?;
+    if account_events::is_meant(&next.stream_ids) {
+        return Err(account_events::other_store());
+    }
     set_content(context, &mut next, update.get("content").is_some_and(|content| !content.is_null()))?;
     let write = Write::UpdateEvent { event: Box::new(next), expected_modified: current.modified };
     let written = context.commit(grant, write).await?;
     finish(context, written)
-}
-
-/// Account fields are changed through their events one day; what has no event at all is unknown.
-pub(super) fn refuse_account_event(context: &Context, id: &str, new_streams: Option<&[String]>) -> ApiError {
-    let Some(field) = account_events::field_of(id) else { return ApiError::unknown_resource("event", id) };
-    match context.caller(|caller, _| caller.update_event(std::slice::from_ref(&field.id), new_streams)) {
-        Ok(_) => account_events::refuse_update(field, new_streams),
-        Err(why) => refused(why),
-    }
 }
 
 /// Series stay series, and of a type that the catalogue knows.
@@ -355,9 +337,7 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let id = params::text(params, "id").unwrap_or_default();
     let _turn = context.event_turn(id).await;
     let Some(Found::Event(mut event)) = find(context, id).await? else {
-        let field = account_events::field_of(id).ok_or_else(|| ApiError::unknown_resource("event", id))?;
-        context.caller(|caller, _| caller.delete_event(std::slice::from_ref(&field.id))).map_err(refused)?;
-        return Err(account_events::not_editable(&field.id));
+        return Err(account_events::delete(context, id));
     };
     let grant = context.caller(|caller, _| caller.delete_event(&event.stream_ids)).map_err(refused)?;
     check_namespaces(&event)?;

@@ -61,7 +61,7 @@ async fn remove_files(shard: &Shard, entry: &UserEntry) -> ApiResult<()> {
 /// `user-account.delete` says who may: the admin key, or the user's own personal token.
 async fn authorize(shard: &Rc<Shard>, incoming: &Incoming, entry: &UserEntry) -> ApiResult<()> {
     let may = &shard.node.config.user_account_delete;
-    let auth = incoming.authorization.as_deref().and_then(parse_auth);
+    let auth = incoming.authorization.as_deref().and_then(parse_auth).filter(|auth| !auth.is_key_bound);
     let token = auth.map(|auth| auth.token);
     if may.admin_token && is_admin(shard, token.as_deref()) {
         return Ok(());

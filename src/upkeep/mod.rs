@@ -1,4 +1,4 @@
-//! Beside the shards, the thread that keeps the segments in order, beside the shards: merges neighbours, writes segments anew without what was
+//! The thread that keeps the segments in order, beside the shards: merges neighbours, writes segments anew without what was
 //! deleted, applies retention, removes files that were replaced. Only one, so that it never takes more than one core.
 //!
 //! ```text
@@ -157,7 +157,7 @@ struct Worker {
 impl Worker {
     fn run(&mut self) {
         // What is due at the start was deleted before it, perhaps long before.
-        let account_deleted = self.node.segments.is_erasure_due();
+        let account_deleted = !self.node.segments.due().is_empty();
         let mut news = Some(News { account_deleted, ..News::default() });
         while let Some(News { deleted, account_deleted, .. }) = news {
             if account_deleted {
@@ -205,8 +205,11 @@ impl Worker {
     }
 
     fn erase_due(&mut self) -> Result<(), SegmentError> {
-        while let Some(report) = self.node.segments.erase_once(&mut self.disk)? {
-            note("a segment was written anew without what was deleted", &report);
+        for name in self.node.segments.due() {
+            if let Some(report) = self.node.segments.erase(name, &mut self.disk)? {
+                note("a segment was written anew without what was deleted", &report);
+            }
+            self.node.segments.sweep(&mut self.disk)?;
         }
         Ok(())
     }

@@ -134,9 +134,11 @@ pub enum Write {
         set: String,
         value: Map<String, Value>,
     },
+    /// Sets the field, or removes it when the event has no content. `event`: the field's event, with its id, streams,
+    /// type and content. The state before becomes a version of it.
     SetAccountField {
         name: String,
-        value: Value,
+        event: Box<Event>,
     },
 }
 
@@ -150,7 +152,8 @@ impl Write {
             | Self::DeleteStreams { .. }
             | Self::CreateAccess { .. }
             | Self::UpdateAccess { .. }
-            | Self::DeleteAccesses { .. } => true,
+            | Self::DeleteAccesses { .. }
+            | Self::SetAccountField { .. } => true,
             Self::CreateAccount(_)
             | Self::EraseAccount { .. }
             | Self::SetPassword { .. }
@@ -160,8 +163,7 @@ impl Write {
             | Self::DeleteEvent { .. }
             | Self::ExtendSeries { .. }
             | Self::Usage { .. }
-            | Self::SetProfile { .. }
-            | Self::SetAccountField { .. } => false,
+            | Self::SetProfile { .. } => false,
         }
     }
 }
@@ -267,7 +269,7 @@ pub enum Read {
     Event {
         id: String,
     },
-    /// Former states, oldest first. One that `keep-authors` has reduced has no stream ids: only `id`,
+    /// Former states, oldest first; of an account field, the present one too, as the last. One that `keep-authors` has reduced has no stream ids: only `id`,
     /// `modified` and `modified_by` count.
     EventHistory {
         id: String,

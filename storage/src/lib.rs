@@ -5,6 +5,8 @@ pub mod embedded;
 mod erase;
 pub mod files;
 pub mod platform;
+pub mod postgres;
+mod stored;
 
 use std::collections::BTreeMap;
 

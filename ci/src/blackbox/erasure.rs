@@ -34,7 +34,8 @@ pub(super) fn run(setup: Setup, report: &mut Report) -> Result<Server> {
     let (garden, server) = Garden::grown(&setup, report)?;
     let neighbours: Vec<Series> = (0..NEIGHBOURS).map(|index| neighbour(&server, index)).collect::<Result<_>>()?;
     let ((), posted) = while_they_write(&neighbours, || {
-        garden.delete_all()?;
+        garden.delete_event_and_stream()?;
+        garden.delete_account()?;
         garden.check_gone_for_clients("erasure", report)?;
         garden.check_gone_from_disk("erasure", report)
     })?;
@@ -49,15 +50,19 @@ pub(super) fn run(setup: Setup, report: &mut Report) -> Result<Server> {
 
 /// The same with a `kill -9` right behind the answers.
 pub(super) fn after_a_kill(setup: Setup, report: &mut Report) -> Result<Server> {
-    // Longer than the server lives: nothing is erased before the restart.
+    // Longer than the server lives: nothing of events and streams is erased before the restart.
     let setup = with_settings(setup).setting(ERASE_AFTER, "3600");
     let (garden, mut server) = Garden::grown(&setup, report)?;
-    garden.delete_all()?;
+    garden.delete_event_and_stream()?;
     server.kill()?;
-    let left = found_on_disk(&garden.data, &garden.doomed_markers())?;
-    let is_all_left = garden.doomed_markers().iter().all(|marker| left.iter().any(|(text, _)| text == marker));
+    let markers: Vec<String> = [&garden.event, &garden.stream].into_iter().flat_map(Plant::markers).collect();
+    let left = found_on_disk(&garden.data, &markers)?;
+    let is_all_left = markers.iter().all(|marker| left.iter().any(|(text, _)| text == marker));
     report.check("erasure after a kill: before the start all is on the disk", is_all_left, &format!("{left:?}"));
-    let server = Server::start(&setup.setting(ERASE_AFTER, "0"))?;
+    let mut server = Server::start(&setup)?;
+    garden.delete_account()?;
+    server.kill()?;
+    let server = Server::start(&setup)?;
     garden.check_gone_for_clients("erasure after a kill", report)?;
     garden.check_gone_from_disk("erasure after a kill", report)?;
     garden.check_kept("erasure after a kill", report)?;
@@ -113,6 +118,10 @@ impl Plant {
 
     fn marker(&self, place: Place) -> String {
         format!("[marker of {} {place:?}]", self.name)
+    }
+
+    fn markers(&self) -> [String; PLACES.len()] {
+        PLACES.map(|place| self.marker(place))
     }
 
     fn point(&self, place: Place) -> (f64, Value) {
@@ -185,7 +194,7 @@ impl Garden {
     }
 
     fn doomed_markers(&self) -> Vec<String> {
-        self.doomed().iter().flat_map(|plant| PLACES.map(|place| plant.marker(place))).collect()
+        self.doomed().into_iter().flat_map(Plant::markers).collect()
     }
 
     fn post(&self, place: Place) -> Result<()> {
@@ -204,12 +213,15 @@ impl Garden {
         Ok((!markers.iter().all(is_right)).then(|| format!("{place:?}: {found:?}")))
     }
 
-    fn delete_all(&self) -> Result<()> {
+    fn delete_event_and_stream(&self) -> Result<()> {
         let event = format!("/events/{}", self.event.series.event);
         self.gardener.call("DELETE", &event, None)?;
         self.gardener.call("DELETE", &event, None)?;
         self.gardener.call("DELETE", "/streams/compost", None)?;
-        self.gardener.call("DELETE", "/streams/compost?mergeEventsWithParent=false", None)?;
+        self.gardener.call("DELETE", "/streams/compost?mergeEventsWithParent=false", None).map(|_| ())
+    }
+
+    fn delete_account(&self) -> Result<()> {
         let path = format!("/users/{}", self.leaver.username);
         let request = Request::new("DELETE", &path).token(&self.leaver.token);
         let call = format!("DELETE {path}");
@@ -245,7 +257,7 @@ impl Garden {
     }
 
     fn check_kept(&self, when: &str, report: &mut Report) -> Result<()> {
-        let markers: Vec<String> = PLACES.iter().map(|place| self.kept.marker(*place)).collect();
+        let markers = self.kept.markers();
         let answer = self.kept.series.read()?;
         let texts = answer.texts();
         let are_read = markers.iter().all(|marker| texts.contains(&marker.as_str()));

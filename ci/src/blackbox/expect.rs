@@ -23,8 +23,8 @@ pub(super) fn check(step: &Step, reply: &Reply, variables: &mut Variables) -> Re
 fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Variables) -> Result<(), String> {
     let found = match &claim.at {
         Place::Pointer(pointer) => json.pointer(pointer.trim_end_matches('/')).cloned(),
-        Place::Body => Some(Value::String(reply.text())),
         Place::Header(name) => reply.header(name).map(|value| Value::String(value.to_owned())),
+        Place::Body => Some(Value::String(String::from_utf8_lossy(&reply.body).into_owned())),
     };
     let complain = |what: String| Err(format!("{:?} {what}", claim.at));
     match (&claim.what, found) {
@@ -46,6 +46,10 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
         (What::Contains(part), Some(found)) => match text(&found).contains(&fill(part, variables)?) {
             true => Ok(()),
             false => complain(format!("should contain {part:?} and is {found}")),
+        },
+        (What::Lacks(part), Some(found)) => match text(&found).contains(&fill(part, variables)?) {
+            true => complain(format!("should lack {part:?} and is {found}")),
+            false => Ok(()),
         },
         (What::Length(length), Some(found)) => match found.as_array().map(Vec::len) == Some(*length) {
             true => Ok(()),
@@ -112,10 +116,20 @@ mod tests {
             "/a length 2",
             "header api-version = 2.0.0",
             "header x-age = 60",
+            "/t lacks \"other\"",
+            "body ~ \"some\"",
         ] {
             assert_eq!(outcome(&format!("  -> 200\n  {claim}"), 200, body()), Ok(()), "{claim}");
         }
-        for claim in ["/a = [1]", "/a absent", "/b present", "/t ~ \"other\"", "/a length 3", "header x = y"] {
+        for claim in [
+            "/a = [1]",
+            "/a absent",
+            "/b present",
+            "/t ~ \"other\"",
+            "/a length 3",
+            "header x = y",
+            "body lacks \"text\"",
+        ] {
             assert!(outcome(&format!("  -> 200\n  {claim}"), 200, body()).is_err(), "{claim}");
         }
     }

@@ -75,9 +75,11 @@ struct File {
 
 /// The bytes of a client's file, again and again.
 fn pattern(index: usize) -> Vec<u8> {
-    (0..1_000_000_usize)
-        .map(|at| (at.wrapping_mul(31).wrapping_add(at >> 9).wrapping_add(index) & 0xff) as u8)
-        .collect()
+    let byte = |at: usize| {
+        let [low, ..] = at.wrapping_mul(31).wrapping_add(at >> 9).wrapping_add(index).to_le_bytes();
+        low
+    };
+    (0..1_000_000).map(byte).collect()
 }
 
 fn head_of_upload(account: &Account) -> (String, String) {

@@ -25,7 +25,7 @@ use storage::StoreError;
 use storage::base::{Answer, Found, Read, Write};
 use storage::files::FilesError;
 
-use super::{MethodId, Outcome, events, params, refused};
+use super::{MethodId, Outcome, account_events, events, params, refused};
 use crate::audit::AuditDraft;
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
@@ -79,7 +79,7 @@ pub async fn may_upload(shard: &std::rc::Rc<Shard>, call: UserCall, event: Optio
 
 async fn check_event(context: &Context, id: &str) -> ApiResult<()> {
     let Some(Found::Event(event)) = events::find(context, id).await? else {
-        return Err(events::refuse_account_event(context, id, None));
+        return Err(account_events::delete(context, id));
     };
     context.caller(|caller, _| caller.update_event(&event.stream_ids, None)).map(drop).map_err(refused)
 }
@@ -110,6 +110,14 @@ pub fn attach(context: &Context, event: &mut Event) -> ApiResult<()> {
     Ok(())
 }
 
+/// Account fields have no files.
+pub fn check_none(context: &Context) -> ApiResult<()> {
+    match context.uploads.iter().flat_map(Uploads::attachments).next() {
+        None => Ok(()),
+        Some(_) => Err(ApiError::invalid_operation("The events of account fields have no attachments.")),
+    }
+}
+
 /// Puts the files of the call to their event, durably: before its commit.
 pub async fn place(context: &mut Context, event_id: &str) -> ApiResult<()> {
     let user = context.space.data.borrow().entry.user.clone();
@@ -123,7 +131,7 @@ pub async fn place(context: &mut Context, event_id: &str) -> ApiResult<()> {
 pub async fn add(context: &mut Context, params: &Value) -> ApiResult<Outcome> {
     let id = params.get("id").and_then(Value::as_str).unwrap_or_default();
     let Some(Found::Event(current)) = events::find(context, id).await? else {
-        return Err(events::refuse_account_event(context, id, None));
+        return Err(account_events::delete(context, id));
     };
     let grant = context.caller(|caller, _| caller.update_event(&current.stream_ids, None)).map_err(refused)?;
     events::check_namespaces(&current)?;
@@ -142,7 +150,7 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let (id, file_id) = (id.unwrap_or_default(), file_id.unwrap_or_default());
     let _turn = context.event_turn(id).await;
     let Some(Found::Event(mut event)) = events::find(context, id).await? else {
-        return Err(events::refuse_account_event(context, id, None));
+        return Err(account_events::delete(context, id));
     };
     let grant = context.caller(|caller, _| caller.delete_event(&event.stream_ids)).map_err(refused)?;
     events::check_namespaces(&event)?;

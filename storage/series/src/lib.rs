@@ -36,5 +36,6 @@ pub use recovery::{Damage, RecoveryError, RecoveryOptions, RecoveryReport, check
 pub use ring::{Frozen, RingView};
 pub use segment::SegmentError;
 pub use segment::catalog::{Catalog, CatalogStats, MergeReport, MergeTotals};
+pub use segment::format::SegmentName;
 pub use segment::read::Segment;
 pub use segment::retain::{Retain, Retained};

@@ -114,8 +114,8 @@ fn a_deleted_series_is_nowhere_on_the_disk_after_the_erasure() {
     assert_eq!(node.read(key(0)).unwrap(), []);
     // As the driver does: the ring and the log first, then the segments.
     node.flush().unwrap();
-    while node.catalog.erase_once(&mut node.disk).unwrap().is_some() {}
-    assert!(!node.catalog.is_erasure_due());
+    erase_due(&node.catalog, &mut node.disk).unwrap();
+    assert_eq!(node.catalog.due(), []);
     assert_eq!(node.catalog.sweep(&mut node.disk).unwrap(), 0);
     assert!(!contains(&disk, marker) && contains(&disk, kept));
     assert_eq!(node.read(key(3)).unwrap().len(), 6);
@@ -145,7 +145,9 @@ fn a_start_resumes_the_erasure_of_series_without_a_holder() {
     let mut node = start(&disk, 2).unwrap();
     node.catalog.forget_all_but(&|alive| alive == key(3));
     assert_eq!(node.catalog.stats().due, 1);
-    let report = node.catalog.erase_once(&mut node.disk).unwrap().unwrap();
+    let due = node.catalog.due();
+    let report = node.catalog.erase(due[0], &mut node.disk).unwrap().unwrap();
+    assert_eq!(node.catalog.erase(due[0], &mut node.disk).unwrap(), None, "it is gone");
     assert_eq!((report.rows_before, report.rows_after, report.bytes_after), (1, 0, 0));
     node.catalog.sweep(&mut node.disk).unwrap();
     assert_eq!(segment_files(&disk).len(), 1);

@@ -34,7 +34,7 @@ fn retain(before_ns: i64, bucket_ns: Option<i64>) -> [Retain; 1] {
 }
 
 fn erase(node: &mut Node<MemoryDisk>) {
-    while node.catalog.erase_once(&mut node.disk).unwrap().is_some() {}
+    erase_due(&node.catalog, &mut node.disk).unwrap();
     while node.catalog.merge_once(SEGMENT_BYTES_MAX, &mut node.disk).unwrap().is_some() {}
     assert_eq!(node.catalog.sweep(&mut node.disk).unwrap(), 0);
 }
@@ -83,6 +83,21 @@ fn a_late_point_joins_its_bucket_and_is_seen_until_then() {
 }
 
 #[test]
+fn a_late_point_at_the_very_start_of_a_bucket_joins_it_too() {
+    let disk = MemoryDisk::new(1);
+    let mut node = filled(&disk);
+    node.catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk).unwrap().unwrap();
+    assert_eq!(node.post(vec![(key(0), numbers(&[(0, 31.5)]))]), Outcome::Acknowledged);
+    let expected = [(0, 221.5 / 21.0), (20, 29.5)];
+    assert_eq!(node.read(key(0)).unwrap()[..2], expected, "from the ring");
+    node.flush().unwrap();
+    erase(&mut node);
+    assert_eq!(node.read(key(0)).unwrap()[..2], expected, "behind a merge");
+    node.catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk).unwrap().unwrap();
+    assert_eq!(node.read(key(0)).unwrap()[..2], expected, "behind the next run");
+}
+
+#[test]
 fn nothing_stays_of_old_rows_when_the_rule_says_so() {
     let disk = MemoryDisk::new(1);
     let mut node = filled(&disk);
@@ -110,7 +125,7 @@ fn a_reader_that_began_before_sees_the_rows_as_they_were() {
     let mut node = filled(&disk);
     let mut plan = node.plan(key(0), i64::MIN, i64::MAX);
     node.catalog.retain(SLOT, &retain(60, Some(20)), &mut node.disk).unwrap().unwrap();
-    while node.catalog.erase_once(&mut node.disk).unwrap().is_some() {}
+    erase_due(&node.catalog, &mut node.disk).unwrap();
     node.catalog.sweep(&mut node.disk).unwrap();
     let mut rows = 0;
     while let Some(page) = plan.next_page(&mut node.disk, 7).unwrap() {
@@ -130,7 +145,7 @@ fn whichever_operation_the_power_cuts_the_rows_are_whole_or_reduced_and_never_bo
         disk.fail_after(cut, Fault::PowerCut);
         let catalog = Arc::new(&node.catalog);
         let _ = catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk);
-        while catalog.erase_once(&mut node.disk).is_ok_and(|report| report.is_some()) {}
+        let _ = erase_due(&catalog, &mut node.disk);
         while catalog.merge_once(SEGMENT_BYTES_MAX, &mut node.disk).is_ok_and(|report| report.is_some()) {}
         let _ = catalog.sweep(&mut node.disk);
         disk.restart(cut);

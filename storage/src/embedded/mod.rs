@@ -5,7 +5,6 @@
 
 pub(crate) mod error;
 mod holders;
-mod integrity;
 mod lane;
 mod read;
 mod rows;
@@ -16,7 +15,6 @@ mod wal;
 mod write;
 mod writer;
 
-pub use integrity::Seals;
 pub use lane::{Job, Lane, LaneFull, ThreadLane};
 
 use std::path::{Path, PathBuf};
@@ -29,6 +27,8 @@ use tokio::sync::oneshot;
 use self::slot::Slot;
 use self::writer::Job as WriterJob;
 use crate::base::{Answer, BaseStore, BatchId, ReadCall, SeriesHolder, WriteCall, Written};
+use crate::stored::event::series_key;
+pub use crate::stored::{DeletionMode, Seals};
 use crate::{Reply, StoreError};
 
 /// Slots that a data folder may have: each open one is a thread, a file and its connections.
@@ -71,15 +71,6 @@ impl EmbeddedConfig {
             readers_per_slot: 2,
         }
     }
-}
-
-/// What a really deleted event leaves (Pryv: `versioning.deletionMode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum DeletionMode {
-    #[default]
-    KeepNothing,
-    KeepAuthors,
-    KeepEverything,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +187,7 @@ impl BaseStore for EmbeddedStore {
         self.slot(slot)?.look(|connection| {
             let mut query = connection.prepare("SELECT series FROM event WHERE series IS NOT NULL ORDER BY series")?;
             let keys = query.query_map([], |row| row.get(0))?;
-            Ok(keys.map(|raw| raw.map(rows::series_key)).collect::<Result<_, _>>()?)
+            Ok(keys.map(|raw| raw.map(series_key)).collect::<Result<_, _>>()?)
         })
     }
 

@@ -20,7 +20,10 @@ impl Life<'_> {
     }
 
     pub(super) fn erase(&mut self) -> bool {
-        self.rewrite(Event::Erased, |catalog, _, disk| catalog.erase_once(disk))
+        self.rewrite(Event::Erased, |catalog, _, disk| match catalog.due().first() {
+            Some(name) => catalog.erase(*name, disk),
+            None => Ok(None),
+        })
     }
 
     fn rewrite(&mut self, event: Event, act: Act) -> bool {

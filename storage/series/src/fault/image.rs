@@ -38,6 +38,18 @@ impl FileImages {
         &self.cached
     }
 
+    pub(super) fn durable_bytes(&self) -> usize {
+        self.durable.len()
+    }
+
+    /// Everything that this sector may be after a power cut.
+    pub(super) fn versions(&self, sector: usize) -> impl Iterator<Item = &[u8]> {
+        let unsynced = self.unsynced.get(&sector);
+        let written = unsynced.map(|_| of_sector(&self.cached, sector));
+        let between = unsynced.into_iter().flatten().map(Vec::as_slice);
+        std::iter::once(of_sector(&self.durable, sector)).chain(written).chain(between)
+    }
+
     /// Writes, and lengthens the file with zeroes up to `start`.
     pub(super) fn write(&mut self, start: usize, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -158,6 +170,11 @@ impl Survivors {
             Self::Each => random.below(2) == 1,
         }
     }
+}
+
+fn of_sector(image: &[u8], sector: usize) -> &[u8] {
+    let (first, last) = bounds(sector, image.len());
+    image.get(first..last).unwrap_or_default()
 }
 
 fn bounds(sector: usize, length: usize) -> (usize, usize) {

@@ -8,10 +8,12 @@
 
 mod image;
 mod names;
+mod outcome;
 mod random;
 
 use self::image::FileImages;
 use self::names::{FileId, Names};
+pub use self::outcome::Impossible;
 use self::random::Random;
 use crate::disk::{Disk, DiskError, Op, Output};
 use std::collections::{BTreeMap, BTreeSet};

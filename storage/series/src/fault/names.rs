@@ -107,19 +107,20 @@ impl Names {
         lost
     }
 
+    pub(super) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// What a power cut leaves that keeps these of the unsynced changes, by their position.
+    pub(super) fn after_keeping(&self, is_kept: impl Fn(usize) -> bool) -> BTreeMap<PathBuf, FileId> {
+        let mut names = self.durable.clone();
+        let kept = self.unsynced.iter().enumerate().filter(|(position, _)| is_kept(*position));
+        kept.for_each(|(_, change)| change.apply(&mut names));
+        names.into_iter().map(|(name, file)| (name.into(), file)).collect()
+    }
+
     fn save(&mut self, change: NameChange) {
-        match change {
-            NameChange::Add(path, file) => {
-                self.durable.insert(path.into(), file);
-            }
-            NameChange::Rename(from, to, file) => {
-                self.durable.remove(from.as_os_str());
-                self.durable.insert(to.into(), file);
-            }
-            NameChange::Remove(path) => {
-                self.durable.remove(path.as_os_str());
-            }
-        }
+        change.apply(&mut self.durable);
     }
 }
 
@@ -131,6 +132,17 @@ fn take_changes_of(changes: &mut Vec<NameChange>, folder: &Path) -> Vec<NameChan
 }
 
 impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<OsString, FileId>) {
+        match self {
+            NameChange::Add(path, file) => drop(names.insert(path.into(), *file)),
+            NameChange::Rename(from, to, file) => {
+                names.remove(from.as_os_str());
+                names.insert(to.into(), *file);
+            }
+            NameChange::Remove(path) => drop(names.remove(path.as_os_str())),
+        }
+    }
+
     fn path(&self) -> &Path {
         match self {
             NameChange::Add(path, _) | NameChange::Rename(path, _, _) | NameChange::Remove(path) => path,

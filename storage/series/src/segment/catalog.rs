@@ -2,7 +2,7 @@
 //! its place. A file that was replaced goes with [`Catalog::sweep`], once no reader holds it.
 //!
 //! Rows must go for two reasons: their series was deleted ([`Catalog::forget`]), or a retention rule voided them (trims,
-//! see [`super::format`]). Segments with such rows are due: [`Catalog::erase_once`] writes them anew without.
+//! see [`super::format`]). Segments with such rows are due: [`Catalog::erase`] writes them anew without.
 
 use super::SegmentError;
 use super::build::flush;
@@ -143,7 +143,7 @@ impl Catalog {
     }
 
     /// These series are deleted: their rows will not be written to segments any more, and go from those that have them
-    /// with [`Catalog::erase_once`].
+    /// with [`Catalog::erase`].
     pub fn forget(&self, keys: &[SeriesKey]) {
         let live = self.snapshot();
         let mut state = self.state();
@@ -163,9 +163,9 @@ impl Catalog {
         self.forget(&dead);
     }
 
-    /// Whether segments hold rows that must go.
-    pub fn is_erasure_due(&self) -> bool {
-        !self.state().due.is_empty()
+    /// Segments that hold rows which must go.
+    pub fn due(&self) -> Vec<SegmentName> {
+        self.state().due.iter().copied().collect()
     }
 
     /// Merges the neighbours of one slot that want it most. `None`: nothing wants to be merged.
@@ -174,10 +174,12 @@ impl Catalog {
         self.run(self.plan_merge(segment_bytes_max), disk)
     }
 
-    /// Rewrites one segment that holds rows which must go. `None`: there is none.
-    pub fn erase_once(&self, disk: &mut dyn Disk) -> Result<Option<MergeReport>, SegmentError> {
+    /// Writes a segment anew without the rows that must go. `None`: it was merged, or written anew, since it was due.
+    ///
+    /// Go through [`Catalog::due`] once: with deletions all the time, what was written anew may be due again at once.
+    pub fn erase(&self, name: SegmentName, disk: &mut dyn Disk) -> Result<Option<MergeReport>, SegmentError> {
         let _alone = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        self.run(self.plan_erasure(), disk)
+        self.run(self.plan_erasure(name), disk)
     }
 
     /// Removes the files that were replaced and that no reader holds. Gives how many are still held.
@@ -279,10 +281,9 @@ impl Catalog {
         None
     }
 
-    fn plan_erasure(&self) -> Option<MergePlan> {
+    fn plan_erasure(&self, name: SegmentName) -> Option<MergePlan> {
         let live = self.snapshot();
         let mut state = self.state();
-        let name = *state.due.first()?;
         let segments = of_slot(&live, name.slot);
         let position = segments.iter().position(|segment| segment.name() == name)?;
         state.plan(segments, position..position + 1)

@@ -139,7 +139,9 @@ impl Segment {
         let decoded = if self.is_current_format() { block::decode(&bytes) } else { codec::decode(&bytes) };
         let codec = |source| SegmentError::Codec { file: self.path.clone(), offset: block.offset, source };
         let points = decoded.map_err(codec)?;
-        let is_as_told = u32::try_from(points.rows()) == Ok(block.rows);
+        let ends = (points.times_ns.first(), points.times_ns.last());
+        let is_as_told =
+            u32::try_from(points.rows()) == Ok(block.rows) && ends == (Some(&block.first_ns), Some(&block.last_ns));
         if is_as_told { Ok(points) } else { Err(codec(CodecError::SHAPE)) }
     }
 

@@ -1,6 +1,6 @@
 //! Retention: rows before a moment become buckets, or nothing. What is left is written as a segment of its own, which also
 //! voids the rows that it stands for: one rename, so that a crash leaves the one or the other. The void rows leave the disk
-//! with the rewriting of their segments ([`Catalog::erase_once`]) or the next merge.
+//! with the rewriting of their segments ([`Catalog::erase`]) or the next merge.
 
 use super::block::Effort;
 use super::build::{SegmentBuilder, write_segment};

@@ -174,6 +174,11 @@ impl<D: Twin> Node<D> {
     }
 }
 
+/// What the upkeep of a server does with what is due.
+pub fn erase_due(catalog: &Catalog, disk: &mut dyn Disk) -> Result<(), SegmentError> {
+    catalog.due().into_iter().try_for_each(|name| catalog.erase(name, disk).map(drop))
+}
+
 pub fn start(disk: &fault::MemoryDisk, epoch: u64) -> Result<Node<fault::MemoryDisk>, String> {
     Node::start(disk.clone(), epoch, SMALL, [Path::new(LOG), Path::new(SERIES)])
 }

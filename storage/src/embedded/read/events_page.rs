@@ -1,16 +1,19 @@
 //! A page of events: SQL walks an index in the order of the answer and gives a superset; what an index
 //! cannot decide (stream clauses, content) is decided here, on the row.
 
+use model::EventsQuery;
 use model::query::{TrashState, TypeFilter};
-use model::{Duration, EventsQuery};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::page::{Next, PageBuilder, Sql, put_attachments, put_key, put_number, put_text};
-use super::streams::Streams;
-use super::{conditions, rows};
+use super::rows;
+use super::sql::Sql;
 use crate::StoreError;
-use crate::base::{Cursor, FilePlace, Page};
+use crate::base::{Cursor, Page};
+use crate::stored::conditions;
+use crate::stored::event::borrowed_ids;
+use crate::stored::page::{Next, PageBuilder};
+use crate::stored::streams::Streams;
 
 /// Streams whose ordered lists are merged; with more, the user's events are walked by time.
 const MERGED_STREAMS_MAX: usize = 40;
@@ -173,7 +176,7 @@ impl<'a> Plan<'a> {
 
     fn look(&self, row: &Row<'_>, builder: &mut PageBuilder, names: &mut KindNames<'_>) -> Result<Next, StoreError> {
         if self.passes(row)? {
-            builder.matched(|out, files| put_event(out, files, row, names))?;
+            builder.matched(|out, files| rows::event(row, names.name(row.get(6)?)?)?.put(out, files))?;
         }
         Ok(builder.seen(row.get(3)?, row.get(0)?))
     }
@@ -355,13 +358,6 @@ fn stream_rows(connection: &Connection, user: i64, wanted: &FxHashSet<&str>) -> 
     Ok(out)
 }
 
-fn borrowed_ids(text: &str) -> Result<Vec<std::borrow::Cow<'_, str>>, StoreError> {
-    #[derive(serde::Deserialize)]
-    struct Id<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
-    let ids: Vec<Id<'_>> = serde_json::from_str(text)?;
-    Ok(ids.into_iter().map(|id| id.0).collect())
-}
-
 /// Names of types, looked up once per page.
 struct KindNames<'a> {
     connection: &'a Connection,
@@ -379,67 +375,6 @@ impl KindNames<'_> {
             }
         })
     }
-}
-
-/// Exactly the JSON of [`model::Event::to_json`]; stored JSON columns go through as they are.
-fn put_event(
-    out: &mut Vec<u8>,
-    files: &mut Vec<FilePlace>,
-    row: &Row<'_>,
-    names: &mut KindNames<'_>,
-) -> Result<(), StoreError> {
-    let text = |index: usize| row.get_ref(index)?.as_str_or_null().map_err(rows::corrupt);
-    let required = |index: usize| row.get_ref(index)?.as_str().map_err(rows::corrupt);
-    put_key(out, "{\"id\":");
-    put_text(out, required(1)?)?;
-    put_key(out, ",\"streamIds\":");
-    put_key(out, required(2)?);
-    put_key(out, ",\"time\":");
-    put_number(out, row.get(3)?)?;
-    match rows::duration(row.get(4)?, row.get(5)?) {
-        Duration::Instant => {}
-        Duration::Running => put_key(out, ",\"duration\":null"),
-        Duration::Seconds(0.0) => {}
-        Duration::Seconds(length) => {
-            put_key(out, ",\"duration\":");
-            put_number(out, length)?;
-        }
-    }
-    put_key(out, ",\"type\":");
-    put_text(out, names.name(row.get(6)?)?)?;
-    if let Some(content) = text(7)? {
-        put_key(out, ",\"content\":");
-        put_key(out, content);
-    }
-    if let Some(description) = text(8)? {
-        put_key(out, ",\"description\":");
-        put_text(out, description)?;
-    }
-    if let Some(data) = text(9)? {
-        put_key(out, ",\"clientData\":");
-        put_key(out, data);
-    }
-    if let Some(list) = text(10)? {
-        put_key(out, ",\"attachments\":");
-        put_attachments(out, files, list)?;
-    }
-    if row.get(11)? {
-        put_key(out, ",\"trashed\":true");
-    }
-    put_key(out, ",\"created\":");
-    put_number(out, row.get(12)?)?;
-    put_key(out, ",\"createdBy\":");
-    put_text(out, required(13)?)?;
-    put_key(out, ",\"modified\":");
-    put_number(out, row.get(14)?)?;
-    put_key(out, ",\"modifiedBy\":");
-    put_text(out, required(15)?)?;
-    if let Some(integrity) = text(16)? {
-        put_key(out, ",\"integrity\":");
-        put_text(out, integrity)?;
-    }
-    out.push(b'}');
-    Ok(())
 }
 
 #[cfg(test)]

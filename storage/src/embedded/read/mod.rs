@@ -1,10 +1,8 @@
 //! The reads, on any connection of the slot: a pooled one, or the writer's inside a batch.
 
 mod audit_page;
-mod conditions;
 mod events_page;
-mod page;
-mod streams;
+mod sql;
 
 use model::{Event, EventDeletion, PasswordHash, Session, StreamDeletion};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -13,6 +11,7 @@ use serde_json::Map;
 use super::rows;
 use crate::StoreError;
 use crate::base::{Answer, Found, Read, ReadCall, SpaceData};
+use crate::stored::event;
 
 pub(super) fn answer(connection: &Connection, call: &ReadCall) -> Result<Answer, StoreError> {
     // One snapshot for all statements of a read; inside a batch the writer's transaction is that.
@@ -112,7 +111,7 @@ fn event(connection: &Connection, user: i64, id: &str) -> Result<Option<Found>, 
     let mut query = connection.prepare_cached(&sql)?;
     let mut found = query.query(params![user, id])?;
     if let Some(row) = found.next()? {
-        return Ok(Some(Found::Event(Box::new(rows::event(row, row.get(18)?)?))));
+        return Ok(Some(Found::Event(Box::new(rows::named_event(row)?))));
     }
     let deleted: Option<(EventDeletion, Option<String>)> = connection
         .prepare_cached("SELECT id, deleted, integrity, doc FROM event_deletion WHERE user = ?1 AND id = ?2")?
@@ -122,7 +121,7 @@ fn event(connection: &Connection, user: i64, id: &str) -> Result<Option<Found>, 
         None => None,
         Some((deletion, None)) => Some(Found::Deletion(deletion)),
         Some((deletion, Some(doc))) => {
-            let mut event = rows::event_of_doc(&doc)?;
+            let mut event = event::of_doc(&doc)?;
             event.integrity.clone_from(&deletion.integrity);
             Some(Found::Kept(deletion, Box::new(event)))
         }
@@ -142,7 +141,7 @@ fn event_history(connection: &Connection, user: i64, id: &str) -> Result<Vec<Eve
     let mut out = Vec::new();
     while let Some(row) = found.next()? {
         out.push(match row.get::<_, Option<String>>(0)? {
-            Some(doc) => rows::event_of_doc(&doc)?,
+            Some(doc) => event::of_doc(&doc)?,
             None => Event { id: id.to_owned(), modified: row.get(1)?, modified_by: row.get(2)?, ..Event::default() },
         });
     }

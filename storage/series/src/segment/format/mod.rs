@@ -188,8 +188,10 @@ impl Index {
         (is_sorted && rest.is_empty()).then_some(index)
     }
 
+    /// By series, then time; the blocks of a series do not overlap, and none ends before it begins.
     pub(crate) fn is_sorted(&self) -> bool {
-        self.entries.is_sorted_by_key(|entry| (entry.key, entry.first_ns))
+        let follows = |a: &BlockEntry, b: &BlockEntry| a.key < b.key || a.key == b.key && a.last_ns < b.first_ns;
+        self.entries.is_sorted_by(follows) && self.entries.iter().all(|entry| entry.first_ns <= entry.last_ns)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -357,5 +359,26 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(Footer::decode(&flipped, name).is_none(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn an_index_whose_blocks_overlap_or_end_before_they_begin_is_refused() {
+        let key = SeriesKey::new(SlotId(3), 9).unwrap();
+        let entry = |first_ns, last_ns| BlockEntry {
+            key,
+            offset: 16,
+            first_ns,
+            last_ns,
+            bytes: 1,
+            rows: 2,
+            checksum: 0,
+            schema: 0,
+            is_buckets: false,
+        };
+        let decodes = |entries| Index::decode(&Index { entries, ..Index::default() }.encode()).is_some();
+        assert!(decodes(vec![entry(1, 2), entry(3, 3)]));
+        assert!(!decodes(vec![entry(1, 3), entry(3, 4)]));
+        assert!(!decodes(vec![entry(3, 4), entry(1, 2)]));
+        assert!(!decodes(vec![entry(2, 1)]));
     }
 }

@@ -6,12 +6,12 @@ use crate::StoreError;
 use crate::base::{Cursor, FilePlace, Page};
 
 /// A page is closed when it has reached this; one item may exceed it.
-pub(super) const PAGE_BYTES: usize = 256 << 10;
+pub(crate) const PAGE_BYTES: usize = 256 << 10;
 /// Rows looked at for one page, so that no read keeps its lane for long.
-pub(super) const SCAN_ROWS_MAX: u64 = 200_000;
+pub(crate) const SCAN_ROWS_MAX: u64 = 200_000;
 
 /// Items of one page so far, and the bounds that end it.
-pub(super) struct PageBuilder {
+pub(crate) struct PageBuilder {
     json: Vec<u8>,
     files: Vec<FilePlace>,
     item_count: u64,
@@ -24,7 +24,7 @@ pub(super) struct PageBuilder {
 
 /// Whether another row is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Row,
     /// The page is full: it goes on after the last row.
     PageFull,
@@ -33,7 +33,7 @@ pub(super) enum Next {
 }
 
 impl PageBuilder {
-    pub(super) fn new(skip: u64, limit: Option<u64>, after: Option<&Cursor>) -> Self {
+    pub(crate) fn new(skip: u64, limit: Option<u64>, after: Option<&Cursor>) -> Self {
         Self {
             json: Vec::with_capacity(4096),
             files: Vec::new(),
@@ -47,12 +47,12 @@ impl PageBuilder {
         }
     }
 
-    pub(super) fn wants_none(&self) -> bool {
+    pub(crate) fn wants_none(&self) -> bool {
         self.delivered_before >= self.limit
     }
 
     /// A row matched: `write` puts its JSON, and tells the places of its attachments, unless it is skipped.
-    pub(super) fn matched(
+    pub(crate) fn matched(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>, &mut Vec<FilePlace>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
@@ -69,7 +69,7 @@ impl PageBuilder {
     }
 
     /// A row was looked at (and maybe written).
-    pub(super) fn seen(&mut self, time: f64, row: i64) -> Next {
+    pub(crate) fn seen(&mut self, time: f64, row: i64) -> Next {
         self.last = Some((time, row));
         self.scanned += 1;
         if self.delivered_before + self.item_count >= self.limit {
@@ -81,7 +81,7 @@ impl PageBuilder {
         }
     }
 
-    pub(super) fn finish(self, more: bool) -> Page {
+    pub(crate) fn finish(self, more: bool) -> Page {
         let delivered = self.delivered_before + self.item_count;
         let next = self.last.filter(|_| more).map(|(time, row)| Cursor { time, row, delivered });
         let (json, files) = (Bytes::from(self.json), self.files);
@@ -89,17 +89,17 @@ impl PageBuilder {
     }
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<(), StoreError> {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<(), StoreError> {
     Ok(serde_json::to_writer(out, text)?)
 }
 
 /// As [`model::time::number`].
-pub(super) fn put_number(out: &mut Vec<u8>, value: f64) -> Result<(), StoreError> {
+pub(crate) fn put_number(out: &mut Vec<u8>, value: f64) -> Result<(), StoreError> {
     Ok(serde_json::to_writer(out, &model::time::number(value))?)
 }
 
 /// A list of attachments as it is stored, one by one so that their places are known.
-pub(super) fn put_attachments(out: &mut Vec<u8>, files: &mut Vec<FilePlace>, list: &str) -> Result<(), StoreError> {
+pub(crate) fn put_attachments(out: &mut Vec<u8>, files: &mut Vec<FilePlace>, list: &str) -> Result<(), StoreError> {
     #[derive(serde::Deserialize)]
     struct Named {
         id: String,
@@ -119,39 +119,6 @@ pub(super) fn put_attachments(out: &mut Vec<u8>, files: &mut Vec<FilePlace>, lis
     Ok(())
 }
 
-pub(super) fn put_key(out: &mut Vec<u8>, key: &str) {
+pub(crate) fn put_key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(key.as_bytes());
-}
-
-/// Grows a statement and its parameters together, so that no value stands in the text.
-#[derive(Default)]
-pub(super) struct Sql {
-    pub text: String,
-    pub params: Vec<rusqlite::types::Value>,
-}
-
-impl Sql {
-    pub(super) fn push(&mut self, text: &str) -> &mut Self {
-        self.text.push_str(text);
-        self
-    }
-
-    pub(super) fn bind(&mut self, text: &str, value: impl Into<rusqlite::types::Value>) -> &mut Self {
-        self.text.push_str(text);
-        self.params.push(value.into());
-        self
-    }
-
-    /// Keyset: strictly behind the cursor, in the order of `(time, row)`.
-    pub(super) fn behind(&mut self, (time, row): (&str, &str), after: &Cursor, ascending: bool) -> &mut Self {
-        let (bound, beyond) = if ascending { (">=", ">") } else { ("<=", "<") };
-        self.bind(&format!(" AND {time} {bound} ?"), after.time);
-        self.bind(&format!(" AND ({time} {beyond} ?"), after.time);
-        self.bind(&format!(" OR {row} {beyond} ?"), after.row).push(")")
-    }
-
-    pub(super) fn order(&mut self, (time, row): (&str, &str), ascending: bool) -> &mut Self {
-        let order = if ascending { "ASC" } else { "DESC" };
-        self.push(&format!(" ORDER BY {time} {order}, {row} {order}"))
-    }
 }
