@@ -140,6 +140,7 @@ fn slots_config(config: &Config) -> Result<EmbeddedConfig, BootError> {
     let mut slots = EmbeddedConfig::new(&config.storages.data_dir);
     slots.slots = u16::try_from(config.storages.slots)?;
     slots.cache_bytes = config.storages.cache_bytes;
+    slots.content_indexes.clone_from(&config.storages.content_indexes);
     slots.keep_history = config.versioning.force_keep_history;
     slots.deletion_mode = match config.versioning.deletion_mode {
         settings::DeletionMode::Nothing => DeletionMode::KeepNothing,

@@ -139,7 +139,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("storages:series:engine", Text, "\"native\"", H, "engine of the high-frequency series: `native`"),
     key("storages:file:engine", Text, "\"filesystem\"", H, "engine of the attachments: `filesystem`"),
     key("storages:audit:engine", Text, "\"sqlite\"", H, "engine of the audit log: `sqlite`"),
-    key("storages:contentIndexes", List, "[]", NoEffect("only an index: queries answer the same without"), "`{ field, path, types? }`"),
+    key("storages:contentIndexes", List, "[]", H, "indexes for conditions on events: `{ field, path, types? }`, see operations.md"),
     key("storages:engines:sqlite:path", Text, "", Mapped("storages.path (refused when it holds the reference's data)"), "data folder of the reference"),
     key("storages:engines:sqlite:slots", Kind::Int { min: 1, max: 64 }, "4", H, "own: SQLite files the users are spread over; fixed when the data folder is created"),
     key("storages:engines:sqlite:cacheBytes", Kind::Int { min: 1_048_576, max: u64::MAX }, "134217728", H, "own: page cache of all slots together"),

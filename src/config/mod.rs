@@ -4,6 +4,7 @@
 //! `override-config.yml` beside the file. It collects every problem before it gives up.
 
 mod account_streams;
+mod content_indexes;
 mod docs;
 mod error;
 pub(crate) mod keys;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use storage::embedded::ContentIndex;
 
+use super::content_indexes;
 use super::error::Findings;
 use super::retention::{self, RetentionRule};
 use super::secrets::Secret;
@@ -114,6 +116,7 @@ pub(crate) struct Storages {
     pub(crate) slots: usize,
     /// Of all slots together.
     pub(crate) cache_bytes: u64,
+    pub(crate) content_indexes: Vec<ContentIndex>,
 }
 
 #[derive(Clone, Debug)]
@@ -267,13 +270,21 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn storages(&self) -> Storages {
+    pub(super) fn storages(&mut self) -> Storages {
         let path = self.text("storages:path").unwrap_or_default();
         Storages {
             data_dir: self.cwd.join(path),
             slots: self.size("storages:engines:sqlite:slots"),
             cache_bytes: self.integer("storages:engines:sqlite:cacheBytes"),
+            content_indexes: self.content_indexes(),
         }
+    }
+
+    fn content_indexes(&mut self) -> Vec<ContentIndex> {
+        let list = self.tree.get(content_indexes::KEY);
+        list.as_ref()
+            .and_then(Value::as_array)
+            .map_or_else(Vec::new, |list| content_indexes::indexes(list, self.findings))
     }
 
     pub(super) fn series(&mut self) -> Series {

@@ -6,7 +6,6 @@ use model::permission::AccountField;
 use model::permission::reserved::Store;
 use model::query::{TrashState, TypeFilter};
 use model::schema::Problem;
-use model::time::number;
 use model::types::ContentError;
 use model::{Event, EventsQuery, Grant, query_input};
 use serde_json::{Map, Value, json};

@@ -10,6 +10,7 @@ use model::{Duration, Event, EventsQuery};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use storage::base::{Answer, BaseStore, Read, Write, WriteCall};
+use storage::embedded::{ContentIndex, IndexedField};
 
 const STREAMS: &[&str] = &["s0", "s1", "s2", "s3"];
 
@@ -96,6 +97,11 @@ fn any_query() -> impl Strategy<Value = EventsQuery> {
     )
 }
 
+/// On the paths that [`any_query`] names.
+fn declared_indexes() -> Vec<ContentIndex> {
+    [vec![], vec!["a".to_owned(), "b".to_owned()]].map(|path| ContentIndex::new(IndexedField::Content, path)).to_vec()
+}
+
 /// The rules of the contract, read off the specification.
 fn matches(event: &Event, query: &EventsQuery) -> bool {
     let has = |ids: &[String]| event.stream_ids.iter().any(|id| ids.contains(id));
@@ -167,8 +173,9 @@ proptest! {
     fn pages_together_are_the_naive_answer(
         events in prop::collection::vec(any_event(), 0..60),
         queries in prop::collection::vec(any_query(), 40),
+        declared in any::<bool>(),
     ) {
-        let home = Home::new();
+        let home = Home::with(|config| if declared { config.content_indexes = declared_indexes() });
         home.create_user("u1");
         home.create_user("u2");
         let mut stored = Vec::new();

@@ -3,6 +3,7 @@
 //! Invariants of absence: no command reaches rows of another user than its grant's, no answer to a write
 //! comes before its commit (but inside a batch), no read waits for a writer.
 
+mod content_index;
 pub(crate) mod error;
 mod holders;
 mod lane;
@@ -15,6 +16,7 @@ mod wal;
 mod write;
 mod writer;
 
+pub use content_index::{CONTENT_INDEXES_MAX, ContentIndex, IndexedField};
 pub use lane::{Job, Lane, LaneFull, ThreadLane};
 
 use std::path::{Path, PathBuf};
@@ -50,6 +52,8 @@ pub struct EmbeddedConfig {
     pub deletion_mode: DeletionMode,
     /// Keep former states of events (Pryv: `versioning.forceKeepHistory`).
     pub keep_history: bool,
+    /// At most [`CONTENT_INDEXES_MAX`]; made and removed when a slot's file is opened.
+    pub content_indexes: Vec<ContentIndex>,
     /// Commands in one transaction at most.
     pub max_group: usize,
     /// Commands waiting for a slot's writer; beyond it callers get `Busy`.
@@ -66,6 +70,7 @@ impl EmbeddedConfig {
             seals: Seals::default(),
             deletion_mode: DeletionMode::KeepNothing,
             keep_history: false,
+            content_indexes: Vec::new(),
             max_group: 512,
             queue: 4096,
             readers_per_slot: 2,
@@ -90,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) seals: Seals,
     pub(crate) deletion_mode: DeletionMode,
     pub(crate) keep_history: bool,
+    pub(crate) content_indexes: Vec<ContentIndex>,
     pub(crate) max_group: usize,
     pub(crate) queue: usize,
     pub(crate) readers_per_slot: usize,
@@ -118,6 +124,7 @@ impl EmbeddedStore {
             seals: config.seals,
             deletion_mode: config.deletion_mode,
             keep_history: config.keep_history,
+            content_indexes: config.content_indexes,
             max_group: config.max_group.max(1),
             queue: config.queue.max(1),
             readers_per_slot: config.readers_per_slot.max(1),

@@ -10,15 +10,16 @@ use super::rows;
 use super::sql::Sql;
 use crate::StoreError;
 use crate::base::{Cursor, Page};
+use crate::embedded::content_index::{IndexedField, Lookup};
 use crate::stored::conditions;
 use crate::stored::event::borrowed_ids;
 use crate::stored::page::{Next, PageBuilder};
 use crate::stored::streams::Streams;
 
-/// Streams whose ordered lists are merged; with more, the user's events are walked by time.
-const MERGED_STREAMS_MAX: usize = 40;
-/// Up to so many changed events are sorted rather than found in a walk by time.
-const CHANGED_SORTED_MAX: i64 = 2_000;
+/// Ordered lists (of streams or of types) that are merged; with more, the user's events are walked by time.
+const MERGED_MAX: usize = 40;
+/// Up to so many events that an index finds in another order are sorted, rather than found in a walk by time.
+const SORTED_MAX: i64 = 2_000;
 
 /// The part of the time line that a statement covers. Events that began before `from` and end in the frame
 /// are few and found by their end; they come after the others (before, when ascending).
@@ -38,9 +39,18 @@ pub(super) enum Walk {
     Time,
     Running,
     Changed,
+    Trashed,
+    Declared(Lookup),
     Kind(i64),
     Stream(i64),
-    Merged(Vec<i64>),
+    Merged(Vec<List>),
+}
+
+/// Events of one stream or one type, in the order of their times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum List {
+    Stream(i64),
+    Kind(i64),
 }
 
 pub(super) struct Plan<'a> {
@@ -124,8 +134,8 @@ impl<'a> Plan<'a> {
         names: &mut KindNames<'_>,
     ) -> Result<Next, StoreError> {
         match (&self.walk, part) {
-            (Walk::Merged(keys), Part::Whole | Part::Inside) => {
-                self.run_merged(connection, keys, part, after, builder, names)
+            (Walk::Merged(lists), Part::Whole | Part::Inside) => {
+                self.run_merged(connection, lists, part, after, builder, names)
             }
             _ => {
                 let sql = self.statement(part, after);
@@ -142,11 +152,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Ordered lists of several streams, merged by SQLite without sorting; each event is fetched by its row.
+    /// Several ordered lists, merged by SQLite without sorting; each event is fetched by its row.
     fn run_merged(
         &self,
         connection: &Connection,
-        keys: &[i64],
+        lists: &[List],
         part: Part,
         after: Option<&Cursor>,
         builder: &mut PageBuilder,
@@ -156,7 +166,7 @@ impl<'a> Plan<'a> {
         fetch.push("SELECT ").push(rows::EVENT_COLUMNS).push(" FROM event e WHERE e.row = ?1");
         self.common_filters(&mut fetch, part);
         let mut fetch_one = connection.prepare_cached(&fetch.text)?;
-        let sql = self.merge_statement(keys, part, after);
+        let sql = self.merge_statement(lists, part, after);
         let mut merge = connection.prepare_cached(&sql.text)?;
         let mut order = merge.query(params_from_iter(sql.params))?;
         while let Some(link) = order.next()? {
@@ -220,6 +230,10 @@ impl<'a> Plan<'a> {
             (Walk::Changed, _) => {
                 sql.bind(" FROM event e INDEXED BY event_modified WHERE e.user = ?", self.user);
             }
+            (Walk::Trashed, _) => {
+                sql.bind(" FROM event e INDEXED BY event_trashed WHERE e.user = ?", self.user);
+            }
+            (Walk::Declared(lookup), _) => lookup.lead(&mut sql, self.user),
             (Walk::Time | Walk::Merged(_), _) => {
                 sql.bind(" FROM event e INDEXED BY event_time WHERE e.user = ?", self.user);
             }
@@ -245,14 +259,23 @@ impl<'a> Plan<'a> {
         sql.push(")");
     }
 
-    pub(super) fn merge_statement(&self, keys: &[i64], part: Part, after: Option<&Cursor>) -> Sql {
+    pub(super) fn merge_statement(&self, lists: &[List], part: Part, after: Option<&Cursor>) -> Sql {
         let mut sql = Sql::default();
-        for (index, key) in keys.iter().enumerate() {
+        for (index, list) in lists.iter().enumerate() {
             sql.push(if index == 0 { "" } else { " UNION " });
-            sql.bind("SELECT s.time, s.event FROM event_stream s WHERE s.stream = ?", *key);
-            self.time_bounds(&mut sql, "s.time", part);
+            let order = match list {
+                List::Stream(key) => {
+                    sql.bind("SELECT s.time, s.event FROM event_stream s WHERE s.stream = ?", *key);
+                    ("s.time", "s.event")
+                }
+                List::Kind(kind) => {
+                    sql.bind("SELECT s.time, s.row FROM event s INDEXED BY event_kind WHERE s.kind = ?", *kind);
+                    ("s.time", "s.row")
+                }
+            };
+            self.time_bounds(&mut sql, order.0, part);
             if let Some(after) = after {
-                sql.behind(("s.time", "s.event"), after, self.query.ascending);
+                sql.behind(order, after, self.query.ascending);
             }
         }
         sql.order(("1", "2"), self.query.ascending);
@@ -308,22 +331,37 @@ fn walk(
     if let Some(since) = query.modified_since {
         let changed: i64 = connection
             .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM event WHERE user = ?1 AND modified > ?2 LIMIT ?3)")?
-            .query_row(params![user, since, CHANGED_SORTED_MAX + 1], |row| row.get(0))?;
-        if changed <= CHANGED_SORTED_MAX {
+            .query_row(params![user, since, SORTED_MAX + 1], |row| row.get(0))?;
+        if changed <= SORTED_MAX {
             return Ok(Walk::Changed);
         }
     }
-    if let Some(keys) = keys {
-        return Ok(match keys.as_slice() {
-            [key] => Walk::Stream(*key),
-            keys if keys.len() <= MERGED_STREAMS_MAX => Walk::Merged(keys.to_vec()),
-            _ => Walk::Time,
-        });
-    }
-    Ok(match kinds.map(|kinds| kinds.iter().copied().collect::<Vec<_>>()).as_deref() {
-        Some([kind]) => Walk::Kind(*kind),
-        _ => Walk::Time,
+    let conditions =
+        [(IndexedField::Content, query.content.as_slice()), (IndexedField::ClientData, query.client_data.as_slice())];
+    let lookup = Lookup::best(connection, user, conditions, SORTED_MAX)?;
+    Ok(match lookup {
+        Some(lookup) if lookup.found <= SORTED_MAX => Walk::Declared(lookup),
+        _ if query.state == TrashState::Trashed => Walk::Trashed,
+        lookup => match (ordered_walk(kinds, keys), lookup) {
+            (Walk::Time, Some(lookup)) if lookup.is_ordered => Walk::Declared(lookup),
+            (walk, _) => walk,
+        },
     })
+}
+
+/// What comes in the order of the answer by itself.
+fn ordered_walk(kinds: Option<&FxHashSet<i64>>, keys: Option<Vec<i64>>) -> Walk {
+    let lists: Vec<List> = match (kinds, keys) {
+        (_, Some(keys)) => keys.into_iter().map(List::Stream).collect(),
+        (Some(kinds), None) => kinds.iter().copied().map(List::Kind).collect(),
+        (None, None) => return Walk::Time,
+    };
+    match lists.as_slice() {
+        [List::Stream(key)] => Walk::Stream(*key),
+        [List::Kind(kind)] => Walk::Kind(*kind),
+        lists if lists.len() <= MERGED_MAX => Walk::Merged(lists.to_vec()),
+        _ => Walk::Time,
+    }
 }
 
 /// Keys of the user's types that the filters name; `None` without filters.

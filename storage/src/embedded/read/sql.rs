@@ -4,18 +4,18 @@ use crate::base::Cursor;
 
 /// Grows a statement and its parameters together, so that no value stands in the text.
 #[derive(Default)]
-pub(super) struct Sql {
+pub(in crate::embedded) struct Sql {
     pub text: String,
     pub params: Vec<rusqlite::types::Value>,
 }
 
 impl Sql {
-    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+    pub(in crate::embedded) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
     }
 
-    pub(super) fn bind(&mut self, text: &str, value: impl Into<rusqlite::types::Value>) -> &mut Self {
+    pub(in crate::embedded) fn bind(&mut self, text: &str, value: impl Into<rusqlite::types::Value>) -> &mut Self {
         self.text.push_str(text);
         self.params.push(value.into());
         self

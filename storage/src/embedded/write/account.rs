@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Act, Desk};
 use crate::base::{AccessUsage, Written};
-use crate::stored::event::series_key;
+use crate::stored::event::{doc, series_key};
 use crate::stored::taken;
 use crate::{StoreError, erase};
 
@@ -204,7 +204,7 @@ impl Desk {
             .prepare_cached(
                 "INSERT INTO event_version (user, event_id, modified, modified_by, doc) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(params![act.user, event.id, event.modified, event.modified_by, rows::event_doc(event)])?;
+            .execute(params![act.user, event.id, event.modified, event.modified_by, doc(event)])?;
         Ok(())
     }
 }

@@ -13,16 +13,19 @@ pub(super) struct LinkedEvent {
     pub event: Event,
 }
 
+pub(in crate::embedded) fn linked_events_sql() -> String {
+    format!(
+        "SELECT {}, k.name FROM stream_key sk JOIN event_stream s ON s.stream = sk.row
+         JOIN event e ON e.row = s.event JOIN kind k ON k.row = e.kind
+         WHERE sk.user = ?1 AND sk.id = ?2 AND e.trashed = 0",
+        rows::EVENT_COLUMNS
+    )
+}
+
 impl Desk {
     /// Events that are not trashed and in at least one of the streams.
     pub(super) fn linked_events(&mut self, act: &Act<'_>, ids: &[String]) -> Result<Vec<LinkedEvent>, StoreError> {
-        let sql = format!(
-            "SELECT {}, k.name FROM stream_key sk JOIN event_stream s ON s.stream = sk.row
-             JOIN event e ON e.row = s.event JOIN kind k ON k.row = e.kind
-             WHERE sk.user = ?1 AND sk.id = ?2 AND e.trashed = 0",
-            rows::EVENT_COLUMNS
-        );
-        let mut query = self.connection.prepare_cached(&sql)?;
+        let mut query = self.connection.prepare_cached(&linked_events_sql())?;
         let mut out = std::collections::BTreeMap::new();
         for id in ids {
             let mut found = query.query(rusqlite::params![act.user, id])?;

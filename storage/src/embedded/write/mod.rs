@@ -7,6 +7,9 @@ mod events;
 mod linked;
 mod streams;
 
+#[cfg(test)]
+pub(super) use linked::linked_events_sql;
+
 use std::sync::Arc;
 
 use model::{Grant, SlotId};
