@@ -81,7 +81,7 @@ async fn auth_of_link(shard: &Rc<Shard>, call: &UserCall, file: &str, token: &st
     let Some((access_id, signature)) = read_token::split(token) else { return Ok(None) };
     let Some(access) = space.access(access_id) else { return Ok(None) };
     let tokens = ReadTokens::new(&shard.node.config.auth.files_read_token_secret, access);
-    let auth = || Auth { token: access.token.clone(), caller_id: None };
+    let auth = || Auth { token: access.token.clone(), caller_id: None, is_key_bound: false };
     Ok(tokens.is_valid(file, signature).then(auth))
 }
 
