@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use model::SeriesKey;
 use rustc_hash::FxHashSet;
@@ -19,6 +19,7 @@ use shards::log_writer::{Log, QUEUE_MAX};
 use shards::{DriverChoice, Lane, Pool, PoolConfig, Running, ShardHandle, SocketLimits};
 use storage::base::BaseStore;
 use storage::embedded::{DeletionMode, EmbeddedConfig, EmbeddedStore, Seals};
+use storage::files::LocalFiles;
 use storage::platform::EmbeddedPlatform;
 use storage::platform::PlatformStore;
 
@@ -26,6 +27,7 @@ use crate::audit::AuditFilter;
 use crate::config::{Config, settings};
 use crate::data_folder::DataFolder;
 use crate::event_types::{self, EventTypes, Refresher};
+use crate::files_sweep::{self, Sweep};
 use crate::metrics::Metrics;
 use crate::node::{Message, Node, Shard};
 use crate::platform::registration;
@@ -43,6 +45,7 @@ pub struct Server {
     running: Running,
     upkeep: std::thread::JoinHandle<()>,
     refresher: Refresher,
+    files_sweep: Sweep,
     node: Arc<Node>,
     directory: Arc<EmbeddedPlatform>,
     folder: DataFolder,
@@ -52,6 +55,7 @@ pub struct Server {
 
 pub fn start(mut config: Config) -> Result<Server, BootError> {
     let started = Instant::now();
+    let started_at = SystemTime::now();
     raise_descriptor_limit();
     let folder = DataFolder::open(&config.storages.data_dir)?;
     let is_new = config.ensure_secrets()?;
@@ -64,6 +68,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     let event_types = Arc::new(EventTypes::open(&config.event_types.url, &config.storages.data_dir));
     let mut disk = RealDisk::new();
     let segments = Arc::new(Catalog::open(&folder.join("series"), &mut disk)?);
+    let files = LocalFiles::open(&folder.join("files"))?;
     let node = Arc::new(Node {
         base,
         platform,
@@ -71,6 +76,7 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
         event_types,
         registration: registration::schema(&config.account_streams),
         segments,
+        files,
         upkeep: upkeep::Upkeep::new(config.cluster.shards),
         metrics: Metrics::new(config.cluster.shards),
         audit_filter: AuditFilter { include: config.audit.include.clone(), exclude: config.audit.exclude.clone() },
@@ -87,9 +93,10 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     replay(&node, &folder.join("log"), &mut disk)?;
     let running = listen(&node, folder.join("log"), epoch, pool)?;
     let upkeep = upkeep::start(Arc::clone(&node))?;
+    let files_sweep = files_sweep::start(Arc::clone(&node), started_at)?;
     let refresher = event_types::start(Arc::clone(&node.event_types), node.config.event_types.refresh_every)?;
     node.is_ready.store(true, Ordering::Release);
-    Ok(Server { running, upkeep, refresher, node, directory, folder, new_admin_key })
+    Ok(Server { running, upkeep, refresher, files_sweep, node, directory, folder, new_admin_key })
 }
 
 /// A connection is a descriptor, and so is each file: the soft limit that a shell sets (1,024 often) is raised to the
@@ -251,11 +258,12 @@ impl Server {
 
     /// Drains, flushes and closes everything; the lock of the folder goes last.
     pub fn stop(self) {
-        let Self { running, upkeep, refresher, node, directory, folder, .. } = self;
+        let Self { running, upkeep, refresher, files_sweep, node, directory, folder, .. } = self;
         node.is_ready.store(false, Ordering::Release);
         refresher.stop();
         running.stop(DRAIN);
         node.upkeep.stop(upkeep);
+        files_sweep.stop();
         node.base.close();
         directory.close();
         node.pool.shutdown();

@@ -11,6 +11,7 @@ mod data_folder;
 mod edge;
 mod error;
 mod event_types;
+mod files_sweep;
 mod host_mapping;
 mod methods;
 mod metrics;

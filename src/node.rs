@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
 use shards::{Pool, Response, ShardHandle, placement};
 use storage::base::{Answer, BaseStore, Read, ReadCall, SpaceData};
+use storage::files::LocalFiles;
 use storage::platform::{self, PlatformStore};
 use tokio::sync::oneshot;
 
@@ -40,6 +41,7 @@ pub struct Node {
     /// What a registration must look like.
     pub registration: Schema,
     pub segments: Arc<series::Catalog>,
+    pub files: LocalFiles,
     pub upkeep: Upkeep,
     pub metrics: Metrics,
     pub audit_filter: AuditFilter,

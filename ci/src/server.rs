@@ -117,6 +117,10 @@ impl Server {
         Client::new(self.address())
     }
 
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that this and former processes on the same folder printed.
     pub(crate) fn output(&self) -> String {
         std::fs::read_to_string(&self.setup.log).unwrap_or_default()

@@ -144,6 +144,11 @@ impl Config {
         self.hash_algorithm().filter(|_| self.integrity.accesses)
     }
 
+    /// With what attachments are hashed (spec 03, section 9); `None` when `integrity.isActive.attachments` is off.
+    pub fn attachment_integrity(&self) -> Option<model::integrity::Algorithm> {
+        self.integrity.attachments.then_some(model::integrity::Algorithm::Sha256)
+    }
+
     fn hash_algorithm(&self) -> Option<model::integrity::Algorithm> {
         use model::integrity::Algorithm;
         Some(match self.integrity.algorithm {

@@ -178,6 +178,7 @@ pub(crate) enum HashAlgorithm {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Integrity {
+    pub(crate) attachments: bool,
     pub(crate) events: bool,
     pub(crate) accesses: bool,
     pub(crate) algorithm: HashAlgorithm,
@@ -347,6 +348,7 @@ impl Reader<'_> {
             _ => HashAlgorithm::Sha256,
         };
         Integrity {
+            attachments: self.flag("integrity:isActive:attachments"),
             events: self.flag("integrity:isActive:events"),
             accesses: self.flag("integrity:isActive:accesses"),
             algorithm,

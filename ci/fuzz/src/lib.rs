@@ -12,6 +12,7 @@ use serde_json::Value;
 use wire::flatjson::{self, CellKind, Field, Schema};
 use wire::http1::decode::{DecodeError, Decoder, Encoding};
 use wire::http1::{Event, Limits, Parser, ProtocolError};
+use wire::multipart;
 use wire::query;
 
 /// A function to feed, and words of its language for the mutator.
@@ -136,6 +137,35 @@ pub const TARGETS: &[Target] = &[
         ],
     },
     Target {
+        name: "multipart",
+        run: fuzz_multipart,
+        dictionary: &[
+            "\r\n",
+            "\r\n\r\n",
+            "\r",
+            "\n",
+            "-",
+            "--",
+            "--B",
+            "\r\n--B",
+            "\r\n--B\r\n",
+            "\r\n--B--",
+            "Content-Disposition: form-data; name=\"a\"\r\n\r\n",
+            "; filename=\"b.txt\"",
+            "; filename*=UTF-8''%C3%A9",
+            "Content-Type: text/plain\r\n",
+            "boundary=B",
+            "\\\"",
+            "\"",
+            ";",
+            "=",
+            ":",
+            " ",
+            "é",
+            "\u{0}",
+        ],
+    },
+    Target {
         name: "query",
         run: fuzz_query,
         dictionary: &[
@@ -207,6 +237,16 @@ pub fn fuzz_flatjson(data: &[u8]) {
     }
 }
 
+/// Any split of a body gives the same parts, and what the parser gives keeps its promises. The input is a header, too.
+pub fn fuzz_multipart(data: &[u8]) {
+    let whole = parts(std::iter::once(data));
+    assert_eq!(whole, parts(data.chunks(1)), "byte by byte");
+    assert_eq!(whole, parts(data.chunks(step_of(data))), "in steps of {}", step_of(data));
+    if let Ok(boundary) = multipart::boundary_of(&String::from_utf8_lossy(data)) {
+        assert!((1..=multipart::BOUNDARY_BYTES_MAX).contains(&boundary.len()), "{boundary}");
+    }
+}
+
 /// Parsing ends, within the depth limit, and a flat form never nests.
 pub fn fuzz_query(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
@@ -267,6 +307,47 @@ fn events<'a>(parts: impl Iterator<Item = &'a [u8]>, limits: Limits) -> Vec<Seen
             }
         }
     }
+    seen
+}
+
+#[derive(Debug, PartialEq)]
+enum SeenPart {
+    Event(multipart::Event),
+    Data(Vec<u8>),
+    Error(multipart::MultipartError),
+}
+
+fn parts<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<SeenPart> {
+    let mut parser = multipart::Parser::new("B");
+    let mut seen = Vec::new();
+    for piece in pieces {
+        parser.feed(piece);
+        loop {
+            match parser.next() {
+                Ok(None) => break,
+                Ok(Some(multipart::Event::Data(bytes))) => {
+                    assert!(!bytes.is_empty(), "an empty piece of a part");
+                    match seen.last_mut() {
+                        Some(SeenPart::Data(data)) => data.extend_from_slice(&bytes),
+                        _ => seen.push(SeenPart::Data(bytes.to_vec())),
+                    }
+                }
+                Ok(Some(event)) => {
+                    if let multipart::Event::Part(head) = &event {
+                        let file_name = head.file_name.as_deref().unwrap_or_default();
+                        assert!(!file_name.contains(['/', '\\', '\r', '\n', '\0']), "{head:?}");
+                        assert!(head.name.len().max(file_name.len()) <= multipart::NAME_BYTES_MAX, "{head:?}");
+                    }
+                    seen.push(SeenPart::Event(event));
+                }
+                Err(error) => {
+                    seen.push(SeenPart::Error(error));
+                    return seen;
+                }
+            }
+        }
+    }
+    seen.extend(parser.finish().err().map(SeenPart::Error));
     seen
 }
 
