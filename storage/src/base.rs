@@ -339,10 +339,20 @@ pub enum Found {
 pub struct Page {
     pub json: Bytes,
     pub item_count: u64,
+    /// The attachments in it, in the order of their places.
+    pub files: Vec<FilePlace>,
     /// What is left of the query's `skip`: not 0 only if fewer items matched than were to be skipped.
     pub skip_left: u64,
     /// `None` when this was the last page.
     pub next: Option<Cursor>,
+}
+
+/// An attachment in a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilePlace {
+    /// Where its object closes: the reader may add properties in front of this byte of the page.
+    pub at: usize,
+    pub id: String,
 }
 
 /// Where the next page starts; made and read by the engine only.

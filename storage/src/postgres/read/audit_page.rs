@@ -39,7 +39,7 @@ pub(super) async fn page(
             seen += 1;
             let record = record(&row)?;
             if streams.pass(&record.stream_ids()) && types_pass(&record.kind, &query.types) {
-                builder.matched(|out| record.put(out))?;
+                builder.matched(|out, _| record.put(out))?;
             }
             match builder.seen(record.time, row.try_get(0)?) {
                 Next::Row => after = Some((record.time, row.try_get(0)?)),

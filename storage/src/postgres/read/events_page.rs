@@ -213,7 +213,7 @@ impl<'a> Plan<'a> {
                 && conditions::pass(event.content, &self.query.content)?
                 && conditions::pass(event.client_data, &self.query.client_data)?
             {
-                builder.matched(|out| event.put(out))?;
+                builder.matched(|out, files| event.put(out, files))?;
             }
         }
         Ok(builder.seen(row.try_get(0)?, row.try_get(1)?))
