@@ -259,6 +259,7 @@ fn no_shape_of_query_scans_all_events() {
         EventsQuery { types: kind, limit: Some(20), ..every() },
         EventsQuery { modified_since: Some(19_900.0), ..every() },
         EventsQuery { only_running: true, ..every() },
+        EventsQuery { state: model::query::TrashState::Trashed, ..every() },
     ];
     for query in queries {
         let found: Vec<_> = home.events("u1", &query);
