@@ -191,6 +191,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("service:support", Text, "", H, "support page (required)"),
     key("service:terms", Text, "", H, "terms of use (required)"),
     key("service:eventTypes", Text, "", H, "URL of the event types (required)"),
+    key("eventTypes:refreshEveryS", Kind::Int { min: 0, max: 31_536_000 }, "86400", H, "own: how often the list behind `service.eventTypes` is fetched again, seconds; 0: at the start only"),
     key("service:api", Text, "", H, "API template; derived from `dnsLess.publicUrl` or `dns.domain`"),
     key("service:register", Text, "", H, "registration URL; derived likewise"),
     key("service:access", Text, "", H, "access-request URL; derived likewise"),

@@ -110,6 +110,14 @@ pub(crate) struct Auth {
 }
 
 #[derive(Clone, Debug)]
+pub(crate) struct EventTypesSettings {
+    /// `service.eventTypes`
+    pub(crate) url: String,
+    /// Zero: at the start only.
+    pub(crate) refresh_every: Duration,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Storages {
     /// Absolute.
     pub(crate) data_dir: PathBuf,
@@ -267,6 +275,13 @@ impl Reader<'_> {
             password_hash: if bcrypt { PasswordHash::Bcrypt } else { PasswordHash::Argon2id },
             password_min_char_categories: self.integer("auth:passwordComplexityMinCharCategories"),
             password_min_length: self.integer("auth:passwordComplexityMinLength"),
+        }
+    }
+
+    pub(super) fn event_types(&self) -> EventTypesSettings {
+        EventTypesSettings {
+            url: self.text("service:eventTypes").unwrap_or_default(),
+            refresh_every: self.duration_s("eventTypes:refreshEveryS"),
         }
     }
 

@@ -247,7 +247,7 @@ fn check_store(context: &Context, event: &Event) -> ApiResult<()> {
 
 /// Content against its type; a series event gets its descriptor from the server.
 fn set_content(context: &Context, event: &mut Event, is_content_given: bool) -> ApiResult<()> {
-    let catalogue = &context.shard.node.catalogue;
+    let catalogue = context.shard.node.event_types.current();
     if let Some(element) = event.kind.strip_prefix(SERIES_PREFIX) {
         let content = catalogue.series_content(element).map_err(|_| unknown_series(&event.kind))?;
         if is_content_given {
@@ -313,16 +313,23 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     if account_events::is_meant(&next.stream_ids) {
         return Err(account_events::other_store());
     }
-    set_content(context, &mut next, update.get("content").is_some_and(|content| !content.is_null()))?;
+    let is_content_given = update.get("content").is_some_and(|content| !content.is_null());
+    if next.series_element().is_some() && next.kind == current.kind && !is_content_given {
+        // A series stays what it is, whatever the catalogue has become.
+        next.content.clone_from(&current.content);
+    } else {
+        set_content(context, &mut next, is_content_given)?;
+    }
     let write = Write::UpdateEvent { event: Box::new(next), expected_modified: current.modified };
     let written = context.commit(grant, write).await?;
     finish(context, written)
 }
 
-/// Series stay series, and of a type that the catalogue knows.
+/// Series stay series, and become only what the catalogue knows.
 fn check_type_change(context: &Context, current: &Event, next: &Event) -> ApiResult<()> {
     if let Some(element) = next.series_element()
-        && context.shard.node.catalogue.series_content(element).is_err()
+        && next.kind != current.kind
+        && !context.shard.node.event_types.current().contains(element)
     {
         return Err(unknown_series(&next.kind));
     }

@@ -1,5 +1,12 @@
-//! Fuzz targets: functions that panic when a promise of `wire` is broken for some input. Each is of the form a libFuzzer
+//! Fuzz targets: functions that panic when a promise of `wire`, of `series`, or of `model` on parameters is broken for some input. Each is of the form a libFuzzer
 //! harness calls; [`TARGETS`] lists them for our own driver (`main.rs`).
+
+mod logs;
+mod segments;
+
+pub use logs::fuzz_log_recovery;
+pub use segments::{fuzz_block, fuzz_segment};
+mod parameters;
 
 use serde_json::Value;
 use wire::flatjson::{self, CellKind, Field, Schema};
@@ -107,6 +114,21 @@ pub const TARGETS: &[Target] = &[
             "18446744073709551616",
             "\\u00e9",
             "\\ud800",
+            "\\ud83d\\ude00",
+            "\\n",
+            "\\\"",
+            "\\u006e",
+            "1E+5",
+            "1e-400",
+            "-9223372036854775809",
+            "123456789012345678901234567890",
+            "0.30000000000000004",
+            "[[[[[[[[",
+            "]]]]]]]]",
+            "\t",
+            "\r\n",
+            "\u{feff}",
+            "é",
             " ",
             "[[1,2]]",
             "\"seriesBatch\"",
@@ -155,6 +177,41 @@ pub const TARGETS: &[Target] = &[
         run: fuzz_decode,
         dictionary: &["\u{1f}", "\u{8}", "\u{0}", "x\u{1}", "\u{3}\u{0}", "\u{1}\u{0}\u{0}"],
     },
+    Target {
+        name: "log_recovery",
+        run: fuzz_log_recovery,
+        dictionary: &[
+            "CWSERLOG",
+            "CWFR",
+            "\0\0\0\0",
+            "\0\0\0\0\0\0\0\0",
+            "\u{1}\0\0\0",
+            "\u{2}\0\0\0",
+            "@\0\0\0\0\0\0\0",
+        ],
+    },
+    Target {
+        name: "segment",
+        run: fuzz_segment,
+        dictionary: &[
+            "CWSEGMNT",
+            "CWSEGEND",
+            "\0\0\0\0",
+            "\0\0\0\0\0\0\0\0",
+            "\u{1}\0\0\0",
+            "\u{2}\0\0\0",
+            "\u{10}\0\0\0\0\0\0\0",
+        ],
+    },
+    Target {
+        name: "block",
+        run: fuzz_block,
+        dictionary: &["\u{1}", "\0", "\u{2}", "\u{7f}", "\u{1}\0\0", "\0\0\0\0\0\0\0\0", "value"],
+    },
+    Target { name: "events-query", run: parameters::fuzz_events_query, dictionary: parameters::QUERY_WORDS },
+    Target { name: "schema", run: parameters::fuzz_schema, dictionary: parameters::SCHEMA_WORDS },
+    Target { name: "names", run: parameters::fuzz_names, dictionary: parameters::NAME_WORDS },
+    Target { name: "integrity", run: parameters::fuzz_integrity, dictionary: parameters::QUERY_WORDS },
 ];
 
 /// Any split of a request stream gives the same events, and what the parser gives keeps its promises.
