@@ -31,6 +31,8 @@ const WINDOW_S: f64 = 86_400.0;
 const NOW_SLACK_S: f64 = 5.0;
 /// Items that batch calls and sockets get at most (spec 01, section 5.3).
 const COLLECTED_MAX: u64 = 100_000;
+/// Each is looked up for every page.
+const TYPES_MAX: usize = 1_000;
 
 static GET: LazyLock<Schema> = LazyLock::new(|| {
     params::schema(json!({
@@ -42,6 +44,7 @@ static GET: LazyLock<Schema> = LazyLock::new(|| {
             "streams": {},
             "types": {
                 "type": ["array", "null"],
+                "maxItems": TYPES_MAX,
                 "items": { "type": "string", "pattern": "^(series:)?[a-z0-9-]+/(\\*|[a-z0-9-]+)$" },
             },
             "content": {},
