@@ -18,6 +18,8 @@ use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 
 const PROTECTED: [&str; 7] = ["id", "attachments", "integrity", "created", "createdBy", "modified", "modifiedBy"];
+/// Each is looked up, linked and told with every read of the event.
+const STREAM_IDS_MAX: usize = 1_000;
 const TYPE_PATTERN: &str = "^(series:)?[a-z0-9-]+/[a-z0-9-]+$";
 const ID_PATTERN: &str = "^(:[a-z0-9-]+:[a-zA-Z0-9-]{1,256}|c[a-z0-9-]{24}|[a-z][a-z0-9]{23})$";
 
@@ -57,7 +59,7 @@ static ON_ITEM: LazyLock<Schema> = LazyLock::new(|| {
 fn item_properties() -> Map<String, Value> {
     let properties = json!({
         "id": { "type": "string" },
-        "streamIds": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        "streamIds": { "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": STREAM_IDS_MAX },
         "time": { "type": "number" },
         "duration": { "type": ["number", "null"] },
         "type": { "type": "string", "pattern": TYPE_PATTERN },

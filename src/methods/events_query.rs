@@ -34,6 +34,8 @@ const NOW_SLACK_S: f64 = 5.0;
 const READ_TOKEN_BYTES: usize = 80;
 /// Items that batch calls and sockets get at most (spec 01, section 5.3).
 const COLLECTED_MAX: u64 = 100_000;
+/// Each is looked up for every page.
+const TYPES_MAX: usize = 1_000;
 
 static GET: LazyLock<Schema> = LazyLock::new(|| {
     params::schema(json!({
@@ -45,6 +47,7 @@ static GET: LazyLock<Schema> = LazyLock::new(|| {
             "streams": {},
             "types": {
                 "type": ["array", "null"],
+                "maxItems": TYPES_MAX,
                 "items": { "type": "string", "pattern": "^(series:)?[a-z0-9-]+/(\\*|[a-z0-9-]+)$" },
             },
             "content": {},

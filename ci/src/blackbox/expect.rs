@@ -93,7 +93,7 @@ mod tests {
         let headers =
             [("API-Version", "2.0.0"), ("X-Age", "60")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers = headers.to_vec();
-        let reply = Reply { status, headers, body: body.to_string().into_bytes() };
+        let reply = Reply { status, headers, body: body.to_string().into_bytes(), ..Reply::default() };
         check(&script.cases[0].steps[0], &reply, &mut Variables::new())
     }
 

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+        Reply { status, headers: Vec::new(), body: body.as_bytes().to_vec(), chunk_count: 0 }
     }
 
     #[test]

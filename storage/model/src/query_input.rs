@@ -128,8 +128,10 @@ fn group_by_store<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Vec<StreamQu
     for id in ids {
         check_id(id)?;
         let store = Store::of(id);
+        let is_full = queries.len() == STREAM_QUERIES_MAX;
         match queries.iter_mut().find(|(other, _)| *other == store) {
             Some((_, query)) => query.any.push(id.to_owned()),
+            None if is_full => return Err(format!("ids of more than {STREAM_QUERIES_MAX} data stores").into()),
             None => queries.push((store, StreamQuery { any: vec![id.to_owned()], ..StreamQuery::default() })),
         }
     }

@@ -364,22 +364,28 @@ fn ordered_walk(kinds: Option<&FxHashSet<i64>>, keys: Option<Vec<i64>>) -> Walk 
     }
 }
 
+const KIND_BY_NAME: &str = "SELECT row FROM kind WHERE user = ?1 AND name = ?2";
+/// A class ends in `/`; of the letters in names of types, digits come next.
+const KINDS_BY_CLASS: &str = "SELECT row FROM kind WHERE user = ?1 AND name > ?2 AND name < rtrim(?2, '/') || '0'";
+
 /// Keys of the user's types that the filters name; `None` without filters.
 fn kind_rows(connection: &Connection, user: i64, types: &[TypeFilter]) -> Result<Option<FxHashSet<i64>>, StoreError> {
     if types.is_empty() {
         return Ok(None);
     }
-    let mut query = connection.prepare_cached("SELECT row, name FROM kind WHERE user = ?1")?;
-    let mut found = query.query([user])?;
+    let mut by_name = connection.prepare_cached(KIND_BY_NAME)?;
+    let mut by_class = connection.prepare_cached(KINDS_BY_CLASS)?;
     let mut out = FxHashSet::default();
-    while let Some(row) = found.next()? {
-        let name = row.get_ref(1)?.as_str().map_err(rows::corrupt)?;
-        let matches = types.iter().any(|filter| match filter {
-            TypeFilter::Exact(wanted) => name == wanted,
-            TypeFilter::Class(class) => name.starts_with(class.as_str()),
-        });
-        if matches {
-            out.insert(row.get(0)?);
+    for filter in types {
+        match filter {
+            TypeFilter::Exact(name) => {
+                out.extend(by_name.query_row(params![user, name], |row| row.get::<_, i64>(0)).optional()?);
+            }
+            TypeFilter::Class(class) => {
+                for row in by_class.query_map(params![user, class], |row| row.get::<_, i64>(0))? {
+                    out.insert(row?);
+                }
+            }
         }
     }
     Ok(Some(out))

@@ -146,3 +146,15 @@ fn few_values_at_a_declared_path_are_led_by_its_index() {
         assert!(plan.contains("INDEX declared content $.a (user=? AND <expr>"), "{test:?}: {plan}");
     }
 }
+
+#[test]
+fn types_are_looked_up_by_their_names() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let connection = slot(dir.path());
+    for (text, expected) in [(KIND_BY_NAME, "(user=? AND name=?)"), (KINDS_BY_CLASS, "(user=? AND name>? AND name<?)")]
+    {
+        let params = vec![1.into(), "note/".to_owned().into()];
+        let plan = explain(&connection, &Sql { text: text.to_owned(), params });
+        assert!(plan.contains(expected), "{plan}");
+    }
+}
