@@ -115,13 +115,14 @@ fn release(mut operator: Child, input: ChildStdin) {
 
 #[test]
 fn a_statement_that_takes_too_long_is_given_up_and_the_engine_goes_on() {
-    let Some((database, home)) = own_server() else { return };
-    let Place::Schema(_, schema) = &home.place else { return };
+    let Some(home) = Home::postgres() else { return };
+    home.create_user("u1");
+    let Place::Schema(database, schema) = &home.place else { return };
     let config = PostgresConfig { statement_timeout: Duration::from_secs(3), ..database.config(schema) };
     let store = PostgresStore::open(&config, TokioThread::start()).unwrap();
     let read = || wait(store.read(ReadCall { grant: grant("u1", Right::Read), read: Read::Space, batch: None }));
     read().unwrap();
-    let (operator, input) = locked(&database, schema);
+    let (operator, input) = locked(database, schema);
     assert!(matches!(read(), Err(StoreError::Unavailable(_))));
     release(operator, input);
     read().unwrap();
@@ -143,8 +144,9 @@ fn a_server_that_does_not_answer_is_given_up_until_it_does() {
 
 #[test]
 fn commands_beyond_the_queue_or_the_connections_are_told_that_the_store_is_busy() {
-    let Some((database, home)) = own_server() else { return };
-    let Place::Schema(_, schema) = &home.place else { return };
+    let Some(home) = Home::postgres() else { return };
+    home.create_user("u1");
+    let Place::Schema(database, schema) = &home.place else { return };
     let open = |queue, wait_timeout| {
         let config = PostgresConfig { connections_max: 1, queue, wait_timeout, ..database.config(schema) };
         PostgresStore::open(&config, TokioThread::start()).unwrap()
@@ -157,7 +159,7 @@ fn commands_beyond_the_queue_or_the_connections_are_told_that_the_store_is_busy(
     for store in &stores {
         wait(ask(store)).unwrap();
     }
-    let (operator, input) = locked(&database, schema);
+    let (operator, input) = locked(database, schema);
     let waiting = stores.each_ref().map(|store| {
         let (first, second) = (ask(store), ask(store));
         assert_eq!(wait(second).unwrap_err(), StoreError::Busy);
