@@ -11,6 +11,7 @@ use storage::platform;
 use crate::audit::AuditDraft;
 use crate::edge::Source;
 use crate::error::{ApiError, ApiResult};
+use crate::methods::attachments::Uploads;
 use crate::node::Shard;
 use crate::space::{Space, TurnGuard, UserSpace};
 
@@ -29,6 +30,10 @@ pub struct Context {
     pub after_batch: Vec<platform::Command>,
     pub audit: AuditDraft,
     pub now: f64,
+    /// Files that came with the call.
+    pub uploads: Option<Uploads>,
+    /// Events whose stored files may be more than they list: settled after the call.
+    pub unsettled: Vec<String>,
 }
 
 impl Context {

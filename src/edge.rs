@@ -3,12 +3,14 @@
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use shards::{Port, Request};
+use shards::{BodyReader, Port, Request};
 use wire::http1::{Head, Method};
+use wire::multipart::boundary_of;
 
 use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
 use crate::host_mapping;
+use crate::methods::attachments::Uploads;
 use crate::reply::Echo;
 use crate::router::{self, Action, Route};
 
@@ -47,6 +49,8 @@ pub struct Incoming {
     pub authorization: Option<String>,
     pub origin: Option<String>,
     pub referer: Option<String>,
+    /// Unless a condition comes with it.
+    pub range: Option<String>,
     pub accepts_html_only: bool,
     /// The peer is this machine, and no proxy speaks for another one.
     pub is_local: bool,
@@ -54,11 +58,22 @@ pub struct Incoming {
     pub echo: Echo,
 }
 
+/// What a request brought.
 #[derive(Debug)]
 pub enum Body {
     Absent,
     /// An object or an array.
     Json(Value),
+    /// Files on their way, to be read by [`crate::methods::attachments::receive`].
+    Upload {
+        reader: BodyReader,
+        boundary: String,
+    },
+    /// Files that were received, and the part with JSON (an empty object without one).
+    Multipart {
+        json: Value,
+        uploads: Uploads,
+    },
     /// Left to the series routes, which parse straight into columns. `is_json` by its content type.
     Raw {
         bytes: Bytes,
@@ -66,9 +81,25 @@ pub enum Body {
     },
 }
 
-/// Reads a request whose body is complete.
+impl Body {
+    /// The files; the JSON stays.
+    pub fn take_uploads(&mut self) -> Option<Uploads> {
+        match std::mem::replace(self, Self::Absent) {
+            Self::Multipart { json, uploads } => {
+                *self = Self::Json(json);
+                Some(uploads)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+/// Reads a request whose body is complete, or left to be read.
 pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
-    let Request { head, body, peer, port, .. } = request;
+    let Request { head, body, reader, peer, port, .. } = request;
     let (sent_path, query_text) = router::split_target(head.target());
     let on_hfs_port = port == Port::Hfs;
     let path = host_mapping::path(config, head.host(), sent_path, on_hfs_port)?;
@@ -81,6 +112,8 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         authorization: head.headers.get("authorization").map(str::to_owned),
         origin: head.headers.get("origin").map(str::to_owned),
         referer: head.headers.get("referer").map(str::to_owned),
+        // No validator is ever sent, so none can match (RFC 9110 13.1.5): then the whole file is the answer.
+        range: head.headers.get("range").filter(|_| head.headers.get("if-range").is_none()).map(str::to_owned),
         accepts_html_only: head.headers.get("accept").is_some_and(|accept| !accepts_json(accept)),
         is_local: peer.ip().is_loopback() && head.headers.get("x-forwarded-for").is_none(),
         source: Source { name: "http", ip: source_ip(&head, peer.ip()) },
@@ -92,6 +125,10 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
     if is_series {
         incoming.body = Body::Raw { bytes: body, is_json: kind == ContentKind::Json };
         incoming.source.name = "hf";
+    } else if let Some(reader) = reader {
+        let content_type = head.headers.get("content-type").unwrap_or_default();
+        let boundary = boundary_of(content_type).map_err(|error| ApiError::invalid_structure(error.to_string()))?;
+        incoming.body = Body::Upload { reader, boundary };
     } else if !body.is_empty() {
         if is_read_here(kind) {
             check_charset(&head)?;
@@ -99,12 +136,22 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         match kind {
             ContentKind::Json => incoming.body = Body::Json(parse_json(&body)?),
             ContentKind::Form => apply_form(&mut incoming, &body, on_hfs_port)?,
-            // Never taken for an empty body: the method says that it takes no files.
-            ContentKind::Multipart => incoming.body = Body::Raw { bytes: Bytes::new(), is_json: false },
-            ContentKind::Other => {}
+            // Routes that take no files take neither of them for a body (spec 01, section 4.1).
+            ContentKind::Multipart | ContentKind::Other => {}
         }
     }
     Ok(incoming)
+}
+
+/// Whether the request brings files, so that its body is read while it arrives.
+pub fn is_upload(config: &Config, head: &Head) -> bool {
+    if head.method != Method::Post || ContentKind::of(head) != ContentKind::Multipart {
+        return false;
+    }
+    let (sent_path, _) = router::split_target(head.target());
+    let route =
+        host_mapping::path(config, head.host(), sent_path, false).map(|path| router::route(&head.method, &path, false));
+    matches!(route, Ok(Route::User { action, .. }) if action.takes_files())
 }
 
 /// A client that takes any kind takes JSON: a browser too, which asks for `text/html, ..., */*` (spec 01, 9.1).
@@ -157,7 +204,7 @@ fn check_charset(head: &Head) -> ApiResult<()> {
     }
 }
 
-fn parse_json(body: &[u8]) -> ApiResult<Value> {
+pub fn parse_json(body: &[u8]) -> ApiResult<Value> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let value: Value = serde_json::from_slice(body)

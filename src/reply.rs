@@ -69,7 +69,7 @@ pub fn meta(serial: Option<&str>) -> Value {
     meta
 }
 
-fn response(status: u16, echo: Echo, content_type: &'static str, body: Body) -> Response {
+fn response(status: u16, echo: Echo, content_type: impl Into<Cow<'static, str>>, body: Body) -> Response {
     let mut headers = echo.headers();
     headers.push(("Content-Type".into(), content_type.into()));
     if status == 503 {
@@ -108,6 +108,11 @@ fn refusal(echo: Echo, error: &ApiError, envelope: &Value) -> Response {
 
 pub fn text(status: u16, echo: Echo, content_type: &'static str, text: impl Into<Bytes>) -> Response {
     response(status, echo, content_type, Body::Full(text.into()))
+}
+
+/// The bytes of a file, or a part of them.
+pub fn file(status: u16, echo: Echo, content_type: Cow<'static, str>, body: Body) -> Response {
+    response(status, echo, content_type, body)
 }
 
 pub fn empty(status: u16, echo: Echo) -> Response {

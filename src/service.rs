@@ -8,19 +8,27 @@ use storage::base::{Write, WriteCall};
 use wire::http1::Head;
 
 use crate::audit;
+use crate::edge;
 use crate::error::ApiError;
 use crate::node::{Message, Shard};
 use crate::reply::{self, Echo, now};
 use crate::space::UserSpace;
 
+/// An upload may be this many times as large as one file may be (`uploads.maxSizeMb`).
+const UPLOAD_TIMES_MAX: usize = 10;
 /// Usage counters and sliding sessions are flushed this often.
 const USAGE_FLUSH_S: f64 = 10.0;
 
 impl Service for Shard {
     type Message = Message;
 
-    fn body_bytes_max(&self, _head: &Head) -> usize {
-        usize::try_from(self.node.config.upload_bytes_max).unwrap_or(usize::MAX)
+    fn body_bytes_max(&self, head: &Head) -> usize {
+        let one = usize::try_from(self.node.config.upload_bytes_max).unwrap_or(usize::MAX);
+        if self.reads_body(head) { one.saturating_mul(UPLOAD_TIMES_MAX) } else { one }
+    }
+
+    fn reads_body(&self, head: &Head) -> bool {
+        edge::is_upload(&self.node.config, head)
     }
 
     fn call(self: Rc<Self>, request: Request) -> impl Future<Output = Response> + 'static {

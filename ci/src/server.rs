@@ -45,7 +45,8 @@ impl Setup {
             log: folder.with_extension("log"),
             port: free_port()?,
             hfs_port: free_port()?,
-            settings: Vec::new(),
+            // The published list of event types is not fetched: what a check sees does not depend on the network.
+            settings: vec![("service:eventTypes".to_owned(), "file://no-list.json".to_owned())],
             driver: std::env::var("COREWARD_DRIVER").ok(),
             launcher: Vec::new(),
         })
@@ -114,6 +115,10 @@ impl Server {
 
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address())
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// All that this and former processes on the same folder printed.

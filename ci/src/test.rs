@@ -84,17 +84,23 @@ fn workspace_tests(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Replays the stored inputs through the fuzz targets and mutates them for a while.
+/// Replays the stored inputs through the fuzz targets and mutates them for a while. Before, the tests tell that the stored
+/// inputs still reach what they are for.
 fn fuzz(report: &mut Report) -> Result<()> {
     let folder = tools::root().join("ci/fuzz");
     if !folder.join("Cargo.toml").is_file() {
         report.skip("fuzz targets", "there is no ci/fuzz");
         return Ok(());
     }
-    let mut command = tools::cargo();
-    // Its own target folder: the same packages with other flags would be built anew at every change of profile.
-    command.current_dir(&folder).env("CARGO_TARGET_DIR", tools::target_folder().join("fuzz"));
-    tools::run(command.args(["run", "--quiet", "--release", "--", "--seconds", &FUZZ_SECONDS.to_string()]))?;
+    let seconds = FUZZ_SECONDS.to_string();
+    for arguments in
+        [&["test", "--quiet", "--release"][..], &["run", "--quiet", "--release", "--", "--seconds", &seconds]]
+    {
+        let mut command = tools::cargo();
+        // Its own target folder: the same packages with other flags would be built anew at every change of profile.
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", tools::target_folder().join("fuzz"));
+        tools::run(command.args(arguments))?;
+    }
     report.pass("the stored inputs and their mutations crash no fuzz target");
     Ok(())
 }

@@ -36,8 +36,8 @@ pub(crate) use show::{check, show};
 use error::Findings;
 use keys::KEYS;
 use settings::{
-    Audit, Auth, Cluster, Core, Dns, DnsLess, Http, Integrity, Logs, Reader, Series, Storages, UserAccountDelete,
-    Versioning,
+    Audit, Auth, Cluster, Core, Dns, DnsLess, EventTypesSettings, Http, Integrity, Logs, Reader, Series, Storages,
+    UserAccountDelete, Versioning,
 };
 use sources::Setting;
 use tree::{Tree, join};
@@ -61,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// `service.*` as configured; clients get `service_info`.
     pub(crate) service: Map<String, Value>,
+    pub(crate) event_types: EventTypesSettings,
     pub(crate) storages: Storages,
     pub(crate) series: Series,
     pub(crate) upload_bytes_max: u64,
@@ -141,6 +142,11 @@ impl Config {
 
     pub fn access_integrity(&self) -> Option<model::integrity::Algorithm> {
         self.hash_algorithm().filter(|_| self.integrity.accesses)
+    }
+
+    /// With what attachments are hashed (spec 03, section 9); `None` when `integrity.isActive.attachments` is off.
+    pub fn attachment_integrity(&self) -> Option<model::integrity::Algorithm> {
+        self.integrity.attachments.then_some(model::integrity::Algorithm::Sha256)
     }
 
     fn hash_algorithm(&self) -> Option<model::integrity::Algorithm> {
@@ -307,6 +313,7 @@ fn typed(tree: Tree, cwd: &Path, file: Option<PathBuf>, warnings: Vec<String>, f
         cluster: reader.cluster(),
         auth: reader.auth(),
         service: reader.map("service"),
+        event_types: reader.event_types(),
         storages: reader.storages(),
         series: reader.series(),
         upload_bytes_max: reader.upload_bytes_max(),

@@ -110,6 +110,14 @@ pub(crate) struct Auth {
 }
 
 #[derive(Clone, Debug)]
+pub(crate) struct EventTypesSettings {
+    /// `service.eventTypes`
+    pub(crate) url: String,
+    /// Zero: at the start only.
+    pub(crate) refresh_every: Duration,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Storages {
     /// Absolute.
     pub(crate) data_dir: PathBuf,
@@ -170,6 +178,7 @@ pub(crate) enum HashAlgorithm {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Integrity {
+    pub(crate) attachments: bool,
     pub(crate) events: bool,
     pub(crate) accesses: bool,
     pub(crate) algorithm: HashAlgorithm,
@@ -269,6 +278,13 @@ impl Reader<'_> {
         }
     }
 
+    pub(super) fn event_types(&self) -> EventTypesSettings {
+        EventTypesSettings {
+            url: self.text("service:eventTypes").unwrap_or_default(),
+            refresh_every: self.duration_s("eventTypes:refreshEveryS"),
+        }
+    }
+
     pub(super) fn storages(&mut self) -> Storages {
         let path = self.text("storages:path").unwrap_or_default();
         Storages {
@@ -332,6 +348,7 @@ impl Reader<'_> {
             _ => HashAlgorithm::Sha256,
         };
         Integrity {
+            attachments: self.flag("integrity:isActive:attachments"),
             events: self.flag("integrity:isActive:events"),
             accesses: self.flag("integrity:isActive:accesses"),
             algorithm,

@@ -198,7 +198,7 @@ fn check_content(context: &Context, kind: &str, content: Option<&Value>) -> ApiR
     if kind.starts_with(SERIES_PREFIX) {
         return Err(ApiError::invalid_parameters_text("An account field cannot hold a series."));
     }
-    context.shard.node.catalogue.check_content(kind, content).map_err(|error| match error {
+    context.shard.node.event_types.current().check_content(kind, content).map_err(|error| match error {
         ContentError::Problems(problems) => content_error(problems.iter().map(Problem::to_json).collect()),
         other => ApiError::unexpected(format!("an ordinary type was checked as a series: {other:?}")),
     })

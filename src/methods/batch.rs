@@ -7,7 +7,7 @@ use model::schema::Schema;
 use serde_json::{Map, Value, json};
 use shards::Response;
 
-use super::{MethodId, Outcome, params};
+use super::{MethodId, Outcome, attachments, params};
 use crate::context::Context;
 use crate::edge::Body;
 use crate::error::{ApiError, ApiResult};
@@ -45,9 +45,10 @@ pub async fn answer(shard: &Rc<Shard>, call: UserCall) -> Response {
     let batch_audit = context.audit.clone();
     let calls = match body {
         Body::Json(value) => value,
-        Body::Absent | Body::Raw { .. } => Value::Object(Map::new()),
+        Body::Absent | Body::Raw { .. } | Body::Upload { .. } | Body::Multipart { .. } => Value::Object(Map::new()),
     };
     let outcome = run(&mut context, &calls, 0).await;
+    attachments::settle(&mut context).await;
     shard.audited(&entry, &batch_audit, outcome.as_ref().err());
     let response = match outcome {
         Ok(results) => {

@@ -13,7 +13,7 @@ use storage::StoreError;
 use storage::base::{Answer, Found, Read, Write, Written};
 
 use super::params::{self, checked};
-use super::{Outcome, account_events, refused};
+use super::{Outcome, account_events, attachments, refused};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 
@@ -100,7 +100,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
         }
         Found::Event(event) | Found::Kept(_, event) => {
             let grant = context.caller(|caller, _| caller.read_event(&event.stream_ids)).map_err(refused)?;
-            let mut shown = event.to_json();
+            let mut shown = attachments::shown(context, &event);
             if let Some(deleted) = deleted {
                 shown.insert("deleted".into(), model::time::number(deleted));
             }
@@ -118,7 +118,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     Ok(Outcome::Fields(out))
 }
 
-async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
+pub(super) async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
     let grant = context.caller(|caller, _| caller.any());
     match context.read(grant, Read::Event { id: id.to_owned() }).await? {
         Answer::Event(found) => Ok(found),
@@ -139,10 +139,13 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     check_streams(context, &event.stream_ids)?;
     set_content(context, &mut event, params.get("content").is_some_and(|content| !content.is_null()))?;
     if account_events::is_meant(&event.stream_ids) {
+        attachments::check_none(context)?;
         return account_events::create(context, &event, params::text(params, "id")).await;
     }
     check_store(context, &event)?;
     let grant = context.caller(|caller, _| caller.create_event(&event.stream_ids)).map_err(refused)?;
+    attachments::attach(context, &mut event)?;
+    attachments::place(context, &event.id).await?;
     let written = context.commit(grant, Write::CreateEvent { event: Box::new(event) }).await;
     finish(context, written.map_err(taken)?)
 }
@@ -183,7 +186,7 @@ fn apply(event: &mut Event, given: &Map<String, Value>) {
 }
 
 /// Spec 03, section 12.
-fn check_namespaces(event: &Event) -> ApiResult<()> {
+pub(super) fn check_namespaces(event: &Event) -> ApiResult<()> {
     let forbid = |message: &'static str, id: &str| Err(ApiError::forbidden(message).with_data(json!({ "id": id })));
     if event.kind == "shared-secret/item" {
         return forbid("This type belongs to shared secrets.", "shared-secret-reserved-type");
@@ -246,7 +249,7 @@ fn check_store(context: &Context, event: &Event) -> ApiResult<()> {
 
 /// Content against its type; a series event gets its descriptor from the server.
 fn set_content(context: &Context, event: &mut Event, is_content_given: bool) -> ApiResult<()> {
-    let catalogue = &context.shard.node.catalogue;
+    let catalogue = context.shard.node.event_types.current();
     if let Some(element) = event.kind.strip_prefix(SERIES_PREFIX) {
         let content = catalogue.series_content(element).map_err(|_| unknown_series(&event.kind))?;
         if is_content_given {
@@ -312,16 +315,23 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     if account_events::is_meant(&next.stream_ids) {
         return Err(account_events::other_store());
     }
-    set_content(context, &mut next, update.get("content").is_some_and(|content| !content.is_null()))?;
+    let is_content_given = update.get("content").is_some_and(|content| !content.is_null());
+    if next.series_element().is_some() && next.kind == current.kind && !is_content_given {
+        // A series stays what it is, whatever the catalogue has become.
+        next.content.clone_from(&current.content);
+    } else {
+        set_content(context, &mut next, is_content_given)?;
+    }
     let write = Write::UpdateEvent { event: Box::new(next), expected_modified: current.modified };
     let written = context.commit(grant, write).await?;
     finish(context, written)
 }
 
-/// Series stay series, and of a type that the catalogue knows.
+/// Series stay series, and become only what the catalogue knows.
 fn check_type_change(context: &Context, current: &Event, next: &Event) -> ApiResult<()> {
     if let Some(element) = next.series_element()
-        && context.shard.node.catalogue.series_content(element).is_err()
+        && next.kind != current.kind
+        && !context.shard.node.event_types.current().contains(element)
     {
         return Err(unknown_series(&next.kind));
     }
@@ -347,17 +357,20 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
         return finish(context, written);
     }
     context.commit(grant, Write::DeleteEvent { id: id.to_owned(), expected_modified }).await?;
+    if !event.attachments.is_empty() {
+        context.unsettled.push(id.to_owned());
+    }
     context.space.data.borrow_mut().forget_holder(id);
     context.shard.forget_series(event.series_key.as_slice());
     Ok(Outcome::field("eventDeletion", json!({ "id": id })))
 }
 
-fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
+pub(super) fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
     let Written::Event(event) = written else {
         return Err(ApiError::unexpected("an event was written, something else came back"));
     };
     if event.series_key.is_some() {
         context.space.data.borrow_mut().forget_holder(&event.id);
     }
-    Ok(Outcome::field("event", event.to_json()))
+    Ok(Outcome::field("event", attachments::shown(context, &event)))
 }

@@ -370,7 +370,7 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     finish_deletion(context, id, &ids, written)
 }
 
-fn finish_deletion(context: &Context, id: &str, ids: &[String], written: Written) -> ApiResult<Outcome> {
+fn finish_deletion(context: &mut Context, id: &str, ids: &[String], written: Written) -> ApiResult<Outcome> {
     let deleted = match written {
         Written::StreamDeletion(deleted) => deleted,
         Written::LinkedEventsExist => {
@@ -389,6 +389,8 @@ fn finish_deletion(context: &Context, id: &str, ids: &[String], written: Written
         }
     });
     context.shard.forget_series(&deleted.series);
+    let gone = deleted.events.iter().filter(|(action, _)| *action == "deleted");
+    context.unsettled.extend(gone.map(|(_, event)| event.clone()));
     let events = deleted.events.iter().map(|(action, event)| json!({ "action": action, "id": event }));
     let mut out = Map::new();
     out.insert(UPDATED_EVENTS.into(), events.collect());

@@ -2,6 +2,7 @@
 //! `extents` tells holder events how long their series have become, `resume` makes up at a start for what a crash cut off.
 
 mod add;
+mod columns;
 mod extents;
 mod get;
 pub mod resume;
@@ -18,8 +19,8 @@ use rustc_hash::FxHashMap;
 use series::{Frozen, Ingest, LogEvent, RealDisk};
 use shards::Lane;
 use shards::log_writer::Log;
-use wire::flatjson;
 
+use self::columns::Columns;
 use self::extents::Extents;
 use crate::edge::Auth;
 use crate::error::{ApiError, ApiResult};
@@ -39,8 +40,9 @@ pub struct Points {
     ingest: RefCell<Ingest>,
     log: Log,
     extents: Extents,
-    /// Column lists by element type, as the parser wants them.
-    schemas: RefCell<FxHashMap<String, Arc<flatjson::Schema>>>,
+    /// Column lists by what holder events say of them, for this generation of the catalogue.
+    schemas: RefCell<FxHashMap<String, Arc<Columns>>>,
+    schemas_of: Cell<u64>,
     is_flushing: Cell<bool>,
     /// Since when there is something in the ring, and in the one that is being flushed.
     filling_since: Cell<Option<Instant>>,
@@ -57,6 +59,7 @@ impl Points {
             log,
             extents: Extents::default(),
             schemas: RefCell::default(),
+            schemas_of: Cell::new(0),
             is_flushing: Cell::new(false),
             filling_since: Cell::new(None),
             flushing_since: Cell::new(None),

@@ -3,6 +3,7 @@
 pub mod base;
 pub mod embedded;
 mod erase;
+pub mod files;
 pub mod platform;
 pub mod postgres;
 mod stored;

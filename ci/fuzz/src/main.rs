@@ -77,9 +77,9 @@ fn run(target: &Target, options: &Options) -> Result<usize, Box<dyn Error>> {
     std::panic::set_hook(Box::new(|_| {}));
     let inputs = corpus.into_iter().map(|(_, input)| input).collect();
     let mut mutator = Mutator::new(options.seed, inputs, target.dictionary);
-    let end = Instant::now() + Duration::from_secs(options.seconds);
+    let start = Instant::now();
     let mut input_count = 0_u64;
-    while Instant::now() < end && crash_count < CRASH_COUNT_MAX {
+    while start.elapsed() < Duration::from_secs(options.seconds) && crash_count < CRASH_COUNT_MAX {
         for _ in 0..INPUTS_PER_LOOK {
             let input = mutator.next_input();
             if crashes(target, &input) {
@@ -90,7 +90,8 @@ fn run(target: &Target, options: &Options) -> Result<usize, Box<dyn Error>> {
         input_count += u64::from(INPUTS_PER_LOOK);
     }
     drop(std::panic::take_hook());
-    println!("{}: {input_count} mutated inputs, {crash_count} crashes", target.name);
+    let per_second = input_count / start.elapsed().as_secs().max(1);
+    println!("{}: {input_count} mutated inputs, {per_second} a second, {crash_count} crashes", target.name);
     Ok(crash_count)
 }
 

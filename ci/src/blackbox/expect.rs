@@ -33,7 +33,7 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
         (_, None) => complain("is absent".to_owned()),
         (What::Equals(expected), Some(found)) => {
             let expected = fill(expected, variables)?;
-            // A header is text, whatever it looks like.
+            // A header or a body is text, whatever it looks like.
             let expected = match claim.at {
                 Place::Header(_) | Place::Body => Value::String(expected),
                 Place::Pointer(_) => serde_json::from_str(&expected).unwrap_or(Value::String(expected)),

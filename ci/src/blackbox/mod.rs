@@ -12,6 +12,8 @@ mod races;
 mod retention;
 mod script;
 mod series;
+mod types;
+mod uploads;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ const SHARDS: &str = "3";
 
 /// What needs settings and starts of its own.
 type Check = fn(Setup, &mut Report) -> Result<Server>;
-const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run, usage::run];
+const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run, uploads::run, usage::run, types::run];
 
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
     let (plain, own): (Vec<Script>, Vec<Script>) =

@@ -24,6 +24,8 @@ pub(super) struct Process {
     /// The one thread that merges, erases, reduces and sweeps is at work.
     pub(super) is_upkeeping: bool,
     pub(super) segment_bytes_max: u64,
+    /// Disk operations between two at which something else happens.
+    pub(super) interrupted_every: usize,
     /// Failures of the disk before it began.
     failures: u64,
     /// Acknowledgements, flushes, merges and deletions so far: a read that sees it grow is held across changes.
@@ -69,6 +71,7 @@ impl Process {
             deleted: Vec::new(),
             is_upkeeping: false,
             segment_bytes_max,
+            interrupted_every: ground.random.pick(&[2, 4, 8, 16]).copied().unwrap_or(8),
             failures,
             changes: 0,
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::SeriesKey;
-use series::{Disk, Page, ReadPlan};
+use series::{Disk, Page, ReadPlan, SegmentError};
 
 use super::rows::{Row, row_of};
 
@@ -55,7 +55,8 @@ impl OpenRead {
     /// Reads and compares a page.
     pub(super) fn next_page(&mut self, disk: &mut dyn Disk) -> Progress {
         let page = match self.plan.next_page(disk, self.page_rows) {
-            Err(_) => return Progress::Failed,
+            Err(SegmentError::Disk(error)) if !error.is_not_found() => return Progress::Failed,
+            Err(error) => return Progress::Wrong(error.to_string()),
             Ok(Some(page)) => page,
             Ok(None) => {
                 return match self.expected.next() {

@@ -1,8 +1,11 @@
 //! One connection: its statements are prepared once. And the pool that lends connections.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
@@ -14,8 +17,12 @@ use crate::StoreError;
 
 /// Statements kept ready on a connection; beyond it all are forgotten.
 const STATEMENTS_MAX: usize = 256;
-/// Time to connect, log in and (the first time) wait for who migrates.
+/// Time to connect and log in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much later than the server's own limit an answer may come.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// Time for one step of a migration, and for other programs' migrations before it.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
 /// After a failed try nobody tries for this long; doubled with each failure.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -29,22 +36,28 @@ pub(super) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 pub(super) struct Connection {
     client: Client,
     statements: FxHashMap<String, Statement>,
+    /// For each answer: a server that does not even end its own statements in time is given up.
+    answer_timeout: Duration,
+    is_given_up: bool,
 }
 
 impl Connection {
     /// Statements without parameters or answer, several at once.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.client.batch_execute(sql).await?)
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), StoreError> {
+        let answer = in_time(self.answer_timeout, self.is_given_up, self.client.batch_execute(sql)).await;
+        self.note(answer)
     }
 
     pub(super) async fn execute(&mut self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
         let statement = self.prepared(sql).await?;
-        Ok(self.client.execute(&statement, params).await?)
+        let answer = in_time(self.answer_timeout, self.is_given_up, self.client.execute(&statement, params)).await;
+        self.note(answer)
     }
 
     pub(super) async fn query(&mut self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepared(sql).await?;
-        Ok(self.client.query(&statement, params).await?)
+        let answer = in_time(self.answer_timeout, self.is_given_up, self.client.query(&statement, params)).await;
+        self.note(answer)
     }
 
     pub(super) async fn optional(&mut self, sql: &str, params: Params<'_>) -> Result<Option<Row>, StoreError> {
@@ -52,9 +65,11 @@ impl Connection {
     }
 
     /// Rows one by one, so that a reader may stop.
-    pub(super) async fn stream(&mut self, sql: &str, params: Vec<Param<'_>>) -> Result<RowStream, StoreError> {
+    pub(super) async fn stream(&mut self, sql: &str, params: Vec<Param<'_>>) -> Result<Rows<'_>, StoreError> {
         let statement = self.prepared(sql).await?;
-        Ok(self.client.query_raw(&statement, params).await?)
+        let answer = in_time(self.answer_timeout, self.is_given_up, self.client.query_raw(&statement, params)).await;
+        let stream = Box::pin(self.note(answer)?);
+        Ok(Rows { stream, connection: self })
     }
 
     async fn prepared(&mut self, sql: &str) -> Result<Statement, StoreError> {
@@ -64,9 +79,43 @@ impl Connection {
         if self.statements.len() >= STATEMENTS_MAX {
             self.statements.clear();
         }
-        let statement = self.client.prepare(sql).await?;
+        let answer = in_time(self.answer_timeout, self.is_given_up, self.client.prepare(sql)).await;
+        let statement = self.note(answer)?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
+    }
+
+    fn note<T>(&mut self, answer: Option<Result<T, tokio_postgres::Error>>) -> Result<T, StoreError> {
+        match answer {
+            Some(answer) => Ok(answer?),
+            None => {
+                self.is_given_up = true;
+                Err(StoreError::Unavailable("PostgreSQL does not answer".into()))
+            }
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_given_up || self.client.is_closed()
+    }
+}
+
+/// `None`: not in time.
+async fn in_time<T>(limit: Duration, is_given_up: bool, answer: impl Future<Output = T>) -> Option<T> {
+    if is_given_up { None } else { timeout(limit, answer).await.ok() }
+}
+
+/// The rows of a statement. What a reader leaves is thrown away as it comes.
+pub(super) struct Rows<'a> {
+    stream: Pin<Box<RowStream>>,
+    connection: &'a mut Connection,
+}
+
+impl Rows<'_> {
+    pub(super) async fn next(&mut self) -> Result<Option<Row>, StoreError> {
+        let limit = self.connection.answer_timeout;
+        let answer = in_time(limit, self.connection.is_given_up, self.stream.try_next()).await;
+        self.connection.note(answer)
     }
 }
 
@@ -76,6 +125,7 @@ pub(super) struct Pool {
     slots: u16,
     connections_max: u32,
     wait_timeout: Duration,
+    answer_timeout: Duration,
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     /// Held by the one who connects: nobody else knocks at a server that is down.
@@ -97,6 +147,7 @@ impl Pool {
             slots: config.slots,
             connections_max: config.connections_max.max(1),
             wait_timeout: config.wait_timeout,
+            answer_timeout: config.statement_timeout.saturating_add(ANSWER_GRACE),
             places: Arc::new(Semaphore::new(usize::try_from(config.connections_max.max(1)).unwrap_or(1))),
             idle: Mutex::default(),
             door: tokio::sync::Mutex::default(),
@@ -118,7 +169,7 @@ impl Pool {
     fn idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
-            if !connection.client.is_closed() {
+            if !connection.is_closed() {
                 return Some(connection);
             }
         }
@@ -126,7 +177,8 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection, StoreError> {
-        let mut door = self.door.lock().await;
+        // Whoever migrates may take long; the others do not wait for him longer than for anything else.
+        let mut door = timeout(self.wait_timeout, self.door.lock()).await.map_err(|_| StoreError::Busy)?;
         door.check()?;
         let is_migrated = door.is_migrated;
         let made = async {
@@ -134,6 +186,7 @@ impl Pool {
             if !is_migrated {
                 schema::migrate(&mut connection, &self.schema, self.slots).await?;
             }
+            connection.answer_timeout = self.answer_timeout;
             Ok(connection)
         };
         let outcome = made.await.map_err(as_unavailable);
@@ -182,7 +235,7 @@ async fn connect(config: &tokio_postgres::Config) -> Result<Connection, StoreErr
             tracing::warn!(error = %StoreError::from(error), "a connection to PostgreSQL was lost");
         }
     });
-    Ok(Connection { client, statements: FxHashMap::default() })
+    Ok(Connection { client, statements: FxHashMap::default(), answer_timeout: MIGRATION_TIMEOUT, is_given_up: false })
 }
 
 /// Whatever hinders a connection from being made, callers cannot help it.
@@ -213,13 +266,13 @@ impl Lease {
     }
 
     pub(super) fn give_back(self) {
-        if !self.connection.client.is_closed() {
+        if !self.connection.is_closed() {
             self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.connection);
         }
     }
 
     /// Whether the failure may be of the idle time, so that another connection may do.
     pub(super) fn may_be_stale(&self, error: &StoreError) -> bool {
-        self.is_reused && matches!(error, StoreError::Unavailable(_)) && self.connection.client.is_closed()
+        self.is_reused && matches!(error, StoreError::Unavailable(_)) && self.connection.is_closed()
     }
 }

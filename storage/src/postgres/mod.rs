@@ -97,7 +97,10 @@ impl PostgresConfig {
     fn session(&self) -> tokio_postgres::Config {
         /// The server ends a transaction that this program has forgotten; longer than a batch is held.
         const IDLE_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+        /// After so long without a sign the other end's machine is asked whether it is there.
+        const KEEPALIVE: Duration = Duration::from_secs(30);
         let mut config = tokio_postgres::Config::new();
+        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 3).keepalives_retries(3);
         config.host(&self.host).port(self.port).dbname(&self.database).user(&self.user).application_name("coreward");
         if !self.password.0.is_empty() {
             config.password(&self.password.0);

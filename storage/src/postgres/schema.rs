@@ -38,6 +38,7 @@ CREATE INDEX event_kind ON event (owner, kind, time, row);
 CREATE INDEX event_modified ON event (owner, modified);
 CREATE INDEX event_running ON event (owner, time, row) WHERE end_time IS NULL;
 CREATE INDEX event_long ON event (owner, end_time) WHERE end_time > time;
+CREATE INDEX event_trashed ON event (owner, time, row) WHERE trashed;
 CREATE INDEX event_series ON event (series) WHERE series IS NOT NULL;
 CREATE TABLE event_stream (owner BIGINT NOT NULL, stream TEXT COLLATE "C" NOT NULL, time DOUBLE PRECISION NOT NULL,
     event BIGINT NOT NULL, PRIMARY KEY (owner, stream, time, event));
@@ -55,6 +56,7 @@ CREATE TABLE stream (
 CREATE INDEX stream_parent ON stream (owner, parent);
 CREATE TABLE stream_deletion (owner BIGINT NOT NULL, id TEXT COLLATE "C" NOT NULL, deleted DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (owner, id));
+CREATE INDEX stream_deletion_time ON stream_deletion (owner, deleted);
 
 CREATE TABLE access (
     row BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner BIGINT NOT NULL, id TEXT COLLATE "C" NOT NULL,

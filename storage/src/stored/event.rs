@@ -6,9 +6,10 @@ use model::event::Attachment;
 use model::{Duration, Event, SeriesKey};
 use serde_json::{Map, Value};
 
-use super::page::{put_key, put_number, put_text};
+use super::page::{put_attachments, put_key, put_number, put_text};
 use super::{map_text, missing};
 use crate::StoreError;
+use crate::base::FilePlace;
 
 /// The JSON columns of an event, ready to be put into pages as they are.
 pub(crate) struct Texts {
@@ -104,8 +105,8 @@ impl EventRow<'_> {
         })
     }
 
-    /// Exactly the JSON of [`Event::to_json`]; stored JSON goes through as it is.
-    pub(crate) fn put(&self, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    /// Exactly the JSON of [`Event::to_json`]; stored JSON goes through as it is. `files` gets the places of attachments.
+    pub(crate) fn put(&self, out: &mut Vec<u8>, files: &mut Vec<FilePlace>) -> Result<(), StoreError> {
         put_key(out, "{\"id\":");
         put_text(out, &self.id)?;
         put_key(out, ",\"streamIds\":");
@@ -130,11 +131,13 @@ impl EventRow<'_> {
             put_key(out, ",\"description\":");
             put_text(out, description)?;
         }
-        for (json, key) in [(self.client_data, ",\"clientData\":"), (self.attachments, ",\"attachments\":")] {
-            if let Some(json) = json {
-                put_key(out, key);
-                put_key(out, json);
-            }
+        if let Some(data) = self.client_data {
+            put_key(out, ",\"clientData\":");
+            put_key(out, data);
+        }
+        if let Some(list) = self.attachments {
+            put_key(out, ",\"attachments\":");
+            put_attachments(out, files, list)?;
         }
         if self.trashed {
             put_key(out, ",\"trashed\":true");

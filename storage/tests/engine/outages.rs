@@ -1,7 +1,7 @@
 //! What only a server in another process brings: it goes away, it comes back, others migrate, locks last too long.
 
-use std::io::Write as _;
-use std::process::Stdio;
+use std::io::{BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,17 +26,26 @@ fn create(home: &Home, id: &str) -> Result<(), StoreError> {
     home.write("u1", Write::CreateEvent { event: Box::new(event(id, 1.0, &["s"])) }).map(drop)
 }
 
+/// Waits for what must come, however slow the machine is.
+fn at_last(mut is_there: impl FnMut() -> bool) {
+    const TRIES_MAX: u32 = 1_200;
+    let comes = (0..TRIES_MAX).any(|_| {
+        let is_there = is_there();
+        if !is_there {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        is_there
+    });
+    assert!(comes, "it did not come in a minute");
+}
+
 /// Tries until the engine is back; each refusal must be the one that says so.
 fn create_at_last(home: &Home, id: &str) {
-    const TRIES_MAX: u32 = 600;
-    for _ in 0..TRIES_MAX {
-        match create(home, id) {
-            Ok(()) => return,
-            Err(StoreError::Unavailable(_)) => std::thread::sleep(Duration::from_millis(50)),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("the engine did not come back");
+    at_last(|| match create(home, id) {
+        Ok(()) => true,
+        Err(StoreError::Unavailable(_)) => false,
+        Err(error) => panic!("{error}"),
+    });
 }
 
 #[test]
@@ -89,24 +98,77 @@ fn the_end_of_a_batch_tells_whether_its_writes_are_stored() {
     }
 }
 
+/// An operator's session that holds all accounts until its input ends.
+fn locked(database: &Database, schema: &str) -> (Child, ChildStdin) {
+    let mut operator = database.psql_command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = operator.stdin.take().unwrap();
+    writeln!(input, "BEGIN; LOCK TABLE {schema}.account; SELECT 'locked';").unwrap();
+    let mut said = BufReader::new(operator.stdout.take().unwrap());
+    while crate::server::line(&mut said) != "locked" {}
+    (operator, input)
+}
+
+fn release(mut operator: Child, input: ChildStdin) {
+    drop(input);
+    operator.wait().unwrap();
+}
+
 #[test]
 fn a_statement_that_takes_too_long_is_given_up_and_the_engine_goes_on() {
     let Some((database, home)) = own_server() else { return };
     let Place::Schema(_, schema) = &home.place else { return };
-    let config = PostgresConfig { statement_timeout: Duration::from_millis(300), ..database.config(schema) };
+    let config = PostgresConfig { statement_timeout: Duration::from_secs(3), ..database.config(schema) };
     let store = PostgresStore::open(&config, TokioThread::start()).unwrap();
     let read = || wait(store.read(ReadCall { grant: grant("u1", Right::Read), read: Read::Space, batch: None }));
     read().unwrap();
-    // An operator's session that holds a lock until its input ends.
-    let mut operator = database.psql_command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut input = operator.stdin.take().unwrap();
-    writeln!(input, "BEGIN; LOCK TABLE {schema}.account; SELECT 'locked';").unwrap();
-    let mut said = std::io::BufReader::new(operator.stdout.take().unwrap());
-    while crate::server::line(&mut said) != "locked" {}
+    let (operator, input) = locked(&database, schema);
     assert!(matches!(read(), Err(StoreError::Unavailable(_))));
-    drop(input);
-    operator.wait().unwrap();
+    release(operator, input);
     read().unwrap();
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_until_it_does() {
+    let Some((database, home)) = own_server() else { return };
+    let Place::Schema(_, schema) = &home.place else { return };
+    let config = PostgresConfig { statement_timeout: Duration::from_millis(100), ..database.config(schema) };
+    let store = PostgresStore::open(&PostgresConfig { connections_max: 1, ..config }, TokioThread::start()).unwrap();
+    let read = || wait(store.read(ReadCall { grant: grant("u1", Right::Read), read: Read::Space, batch: None }));
+    at_last(|| read().is_ok());
+    database.order("freeze");
+    assert!(matches!(read(), Err(StoreError::Unavailable(_))));
+    database.order("thaw");
+    at_last(|| read().is_ok());
+}
+
+#[test]
+fn commands_beyond_the_queue_or_the_connections_are_told_that_the_store_is_busy() {
+    let Some((database, home)) = own_server() else { return };
+    let Place::Schema(_, schema) = &home.place else { return };
+    let open = |queue, wait_timeout| {
+        let config = PostgresConfig { connections_max: 1, queue, wait_timeout, ..database.config(schema) };
+        PostgresStore::open(&config, TokioThread::start()).unwrap()
+    };
+    let patient = Duration::from_secs(120);
+    let stores = [open(1, patient), open(8, Duration::from_millis(200))];
+    let ask = |store: &PostgresStore| {
+        store.read(ReadCall { grant: grant("u1", Right::Read), read: Read::Event { id: "a".into() }, batch: None })
+    };
+    for store in &stores {
+        wait(ask(store)).unwrap();
+    }
+    let (operator, input) = locked(&database, schema);
+    let waiting = stores.each_ref().map(|store| {
+        let (first, second) = (ask(store), ask(store));
+        assert_eq!(wait(second).unwrap_err(), StoreError::Busy);
+        first
+    });
+    release(operator, input);
+    let outcomes = waiting.map(wait);
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    for store in &stores {
+        wait(ask(store)).unwrap();
+    }
 }
 
 #[test]
@@ -157,9 +219,7 @@ fn the_password_is_shown_nowhere() {
 fn scanned(database: &Database, schema: &str) -> String {
     // A backend reports what it did before it is gone.
     let busy = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'coreward'";
-    while !database.psql(busy).is_empty() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    at_last(|| database.psql(busy).is_empty());
     let sql = format!(
         "SELECT relname, seq_tup_read FROM pg_stat_user_tables
          WHERE schemaname = '{schema}' AND relname IN ('event', 'event_stream') ORDER BY 1"
@@ -199,6 +259,7 @@ fn no_shape_of_query_scans_all_events() {
         EventsQuery { types: kind, limit: Some(20), ..every() },
         EventsQuery { modified_since: Some(19_900.0), ..every() },
         EventsQuery { only_running: true, ..every() },
+        EventsQuery { state: model::query::TrashState::Trashed, ..every() },
     ];
     for query in queries {
         let found: Vec<_> = home.events("u1", &query);

@@ -29,6 +29,9 @@ pub(crate) fn same_bytes(home: &Home) {
     let page = home.page("u1", &query, None);
     assert_eq!(std::str::from_utf8(&page.json).unwrap(), wanted.join(","));
     assert_eq!((page.item_count, page.skip_left, page.next), (4, 0, None));
+    // The one attachment, by the brace that closes it.
+    let [file] = page.files.as_slice() else { panic!("{:?}", page.files) };
+    assert_eq!((file.id.as_str(), page.json[file.at..].get(..2)), ("f1", Some(&b"}]"[..])));
 }
 
 pub(crate) fn bounded(home: &Home) {

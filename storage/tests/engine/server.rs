@@ -15,7 +15,8 @@ const WATCH: &str = r#"
 set -eu
 bin=$1
 home=$(mktemp -d "${TMPDIR:-/tmp}/coreward-pg-XXXXXX")
-stop() { if [ -n "$server" ]; then kill -INT "$server" 2>/dev/null || true; wait "$server" || true; server=; fi; }
+children() { ps -o pid= --ppid "$server"; }
+stop() { if [ -n "$server" ]; then kill -CONT "$server" $(children) 2>/dev/null || true; kill -INT "$server" 2>/dev/null || true; wait "$server" || true; server=; fi; }
 finish() { stop; rm -rf "$home"; }
 server=
 trap finish EXIT
@@ -42,6 +43,8 @@ while read -r order; do
     case $order in
         stop) stop ;;
         start) start ;;
+        freeze) kill -STOP "$server" $(children) ;;
+        thaw) kill -CONT "$server" $(children) ;;
         kill) kill -KILL "$server"; wait "$server" || true; server= ;;
     esac
     echo done
@@ -91,7 +94,7 @@ impl Database {
         Some(Self { folder, schemas: AtomicU32::new(0), orders: Mutex::new((input, output)), _watch: watch })
     }
 
-    /// `stop`, `start` or `kill`; returns when it is done.
+    /// `stop`, `start`, `kill`, `freeze` or `thaw`; returns when it is done.
     pub(crate) fn order(&self, order: &str) {
         let mut orders = self.orders.lock().unwrap();
         writeln!(orders.0, "{order}").unwrap();

@@ -104,7 +104,7 @@ impl<'g> Life<'g> {
     }
 
     fn between(&mut self) -> bool {
-        let happens = self.depth < DEPTH_MAX && self.ground.random.one_in(8);
+        let happens = self.depth < DEPTH_MAX && self.ground.random.one_in(self.process.interrupted_every);
         if happens {
             self.depth += 1;
             self.act();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::SlotId;
 use series::{Catalog, Disk, MergeReport, Retain, SegmentError};
 
 use super::Life;
@@ -67,8 +68,7 @@ impl Life<'_> {
         }
     }
 
-    /// A retention rule for some series of a slot, in a moment when all of them are in segments: what is in the ring yet is
-    /// newer than the reduction.
+    /// A retention rule for some series of a slot.
     pub(super) fn retain_any(&mut self) {
         if self.process.is_upkeeping {
             return;
@@ -76,35 +76,41 @@ impl Life<'_> {
         self.flush_all();
         let live = self.ground.model.live();
         let Some(slot) = self.ground.random.pick(&live).map(|key| key.slot()) else { return };
+        let is_in_flight = self.process.shards.iter().any(|shard| shard.is_flushing);
         let mut asked = Vec::new();
         for key in live.into_iter().filter(|key| key.slot() == slot) {
-            if !self.ground.random.one_in(3) && self.is_ring_without(key) {
+            // What is in the ring yet is newer than the reduction, and the model does not know where a row is.
+            if is_in_flight || !self.ground.random.one_in(3) && self.is_ring_without(key) {
                 let before_ns = self.any_bound(i64::MAX);
                 let bucket_ns = self.ground.poster.bucket_ns(&mut self.ground.random);
                 asked.push(Retain { key, before_ns, bucket_ns });
             }
         }
-        if asked.is_empty() {
-            return;
+        if !asked.is_empty() {
+            self.process.is_upkeeping = true;
+            self.ground.disk.tell(|| format!("retention: {asked:?}"));
+            self.retain(slot, &asked, is_in_flight);
+            self.process.is_upkeeping = false;
         }
-        self.process.is_upkeeping = true;
-        self.ground.disk.tell(|| format!("retention: {asked:?}"));
-        let act = self.ground.model.begin_reduction(&asked);
+    }
+
+    fn retain(&mut self, slot: SlotId, asked: &[Retain], is_in_flight: bool) {
+        let act = (!is_in_flight).then(|| self.ground.model.begin_reduction(asked));
         let catalog = Arc::clone(&self.process.catalog);
-        let result = catalog.retain(slot, &asked, &mut self.disk());
-        self.process.is_upkeeping = false;
+        let result = catalog.retain(slot, asked, &mut self.disk());
         let Ground { model, counts, .. } = &mut *self.ground;
-        match result {
-            Ok(Some(_)) => {
+        match (result, act) {
+            (Ok(Some(_)), Some(act)) => {
                 model.acknowledge(act);
                 counts.one(Event::Retained);
                 self.process.changes += 1;
             }
-            Ok(None) => {
-                model.give_up(act);
+            (Ok(None), act) => {
+                act.into_iter().for_each(|act| model.give_up(act));
                 counts.one(Event::RetentionWaits);
             }
-            Err(_) => counts.one(Event::RetentionFailed),
+            (Ok(Some(_)), None) => self.ground.fail("retention did not wait for the flush on its way".to_owned()),
+            (Err(_), _) => counts.one(Event::RetentionFailed),
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) fn page(
     while let Some(row) = found.next()? {
         let record = record(row)?;
         if streams.pass(&record.stream_ids()) && types_pass(&record.kind, &query.types) {
-            builder.matched(|out| record.put(out))?;
+            builder.matched(|out, _| record.put(out))?;
         }
         match builder.seen(record.time, row.get(0)?) {
             Next::Row => {}

@@ -186,7 +186,7 @@ impl<'a> Plan<'a> {
 
     fn look(&self, row: &Row<'_>, builder: &mut PageBuilder, names: &mut KindNames<'_>) -> Result<Next, StoreError> {
         if self.passes(row)? {
-            builder.matched(|out| rows::event(row, names.name(row.get(6)?)?)?.put(out))?;
+            builder.matched(|out, files| rows::event(row, names.name(row.get(6)?)?)?.put(out, files))?;
         }
         Ok(builder.seen(row.get(3)?, row.get(0)?))
     }

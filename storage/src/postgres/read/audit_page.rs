@@ -1,8 +1,5 @@
 //! A page of audit events (Pryv: the `:_audit:` store), made from the records.
 
-use std::pin::pin;
-
-use futures_util::TryStreamExt;
 use model::EventsQuery;
 use model::query::TrashState;
 use tokio_postgres::Row;
@@ -36,13 +33,13 @@ pub(super) async fn page(
     let mut after = after.map(|cursor| (cursor.time, cursor.row));
     loop {
         let sql = statement(owner, query, access.as_deref(), after);
-        let mut found = pin!(connection.stream(&sql.text, sql.params).await?);
+        let mut found = connection.stream(&sql.text, sql.params).await?;
         let mut seen = 0;
-        while let Some(row) = found.try_next().await? {
+        while let Some(row) = found.next().await? {
             seen += 1;
             let record = record(&row)?;
             if streams.pass(&record.stream_ids()) && types_pass(&record.kind, &query.types) {
-                builder.matched(|out| record.put(out))?;
+                builder.matched(|out, _| record.put(out))?;
             }
             match builder.seen(record.time, row.try_get(0)?) {
                 Next::Row => after = Some((record.time, row.try_get(0)?)),

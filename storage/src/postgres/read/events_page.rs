@@ -1,9 +1,6 @@
 //! A page of events: each statement walks an index in the order of the answer, from behind the last row, and gives a superset;
 //! what SQL does not decide (stream clauses, content) is decided here, on the row.
 
-use std::pin::pin;
-
-use futures_util::TryStreamExt;
 use model::EventsQuery;
 use model::query::{TrashState, TypeFilter};
 use tokio_postgres::Row;
@@ -62,9 +59,9 @@ pub(super) async fn page(
     let mut rows = ROWS_FIRST;
     loop {
         let sql = plan.statement(after, rows);
-        let mut found = pin!(connection.stream(&sql.text, sql.params).await?);
+        let mut found = connection.stream(&sql.text, sql.params).await?;
         let mut seen = 0;
-        while let Some(row) = found.try_next().await? {
+        while let Some(row) = found.next().await? {
             seen += 1;
             match plan.look(&row, &mut builder)? {
                 Next::Row => after = Some((row.try_get(0)?, row.try_get(1)?)),
@@ -216,7 +213,7 @@ impl<'a> Plan<'a> {
                 && conditions::pass(event.content, &self.query.content)?
                 && conditions::pass(event.client_data, &self.query.client_data)?
             {
-                builder.matched(|out| event.put(out))?;
+                builder.matched(|out, files| event.put(out, files))?;
             }
         }
         Ok(builder.seen(row.try_get(0)?, row.try_get(1)?))
