@@ -1,7 +1,7 @@
 //! Start and stop, in an order with reasons.
 //!
 //! Start: lock the folder (one writer) -> secrets -> epoch (no chain is ever written twice) -> platform -> slots ->
-//! half-made users (names must be right before the first registration) -> segments -> replay of all log chains (their
+//! half-made users (names must be right before the first registration) -> event types on this machine -> segments -> replay of all log chains (their
 //! points must be readable, and the chains gone, before the first new ack) -> listen -> upkeep of segments -> ready.
 //! Stop: no new connections -> requests in flight -> rings to segments, usage, audit -> upkeep -> slots -> platform.
 
@@ -10,22 +10,24 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use model::SeriesKey;
-use model::types::Catalogue;
 use rustc_hash::FxHashSet;
 use series::{Catalog, Ingest, IngestLimits, LogOptions, RealDisk, RecoveryOptions};
 use shards::log_writer::{Log, QUEUE_MAX};
 use shards::{DriverChoice, Lane, Pool, PoolConfig, Running, ShardHandle, SocketLimits};
 use storage::base::BaseStore;
 use storage::embedded::{DeletionMode, EmbeddedConfig, EmbeddedStore, Seals};
+use storage::files::LocalFiles;
 use storage::platform::EmbeddedPlatform;
 use storage::platform::PlatformStore;
 
 use crate::audit::AuditFilter;
 use crate::config::{Config, settings};
 use crate::data_folder::DataFolder;
+use crate::event_types::{self, EventTypes, Refresher};
+use crate::files_sweep::{self, Sweep};
 use crate::metrics::Metrics;
 use crate::node::{Message, Node, Shard};
 use crate::platform::registration;
@@ -42,6 +44,8 @@ pub type BootError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Server {
     running: Running,
     upkeep: std::thread::JoinHandle<()>,
+    refresher: Refresher,
+    files_sweep: Sweep,
     node: Arc<Node>,
     directory: Arc<EmbeddedPlatform>,
     folder: DataFolder,
@@ -51,6 +55,7 @@ pub struct Server {
 
 pub fn start(mut config: Config) -> Result<Server, BootError> {
     let started = Instant::now();
+    let started_at = SystemTime::now();
     raise_descriptor_limit();
     let folder = DataFolder::open(&config.storages.data_dir)?;
     let is_new = config.ensure_secrets()?;
@@ -60,14 +65,18 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     let directory = EmbeddedPlatform::open(&config.storages.data_dir)?;
     let platform: Arc<dyn PlatformStore> = Arc::clone(&directory) as _;
     let base = open_base(&config, &pool)?;
+    let event_types = Arc::new(EventTypes::open(&config.event_types.url, &config.storages.data_dir));
     let mut disk = RealDisk::new();
     let segments = Arc::new(Catalog::open(&folder.join("series"), &mut disk)?);
+    let files = LocalFiles::open(&folder.join("files"))?;
     let node = Arc::new(Node {
         base,
         platform,
         pool: pool.clone(),
-        catalogue: Arc::new(Catalogue::bundled()),
+        event_types,
+        registration: registration::schema(&config.account_streams),
         segments,
+        files,
         upkeep: upkeep::Upkeep::new(config.cluster.shards),
         metrics: Metrics::new(config.cluster.shards),
         audit_filter: AuditFilter { include: config.audit.include.clone(), exclude: config.audit.exclude.clone() },
@@ -84,8 +93,10 @@ pub fn start(mut config: Config) -> Result<Server, BootError> {
     replay(&node, &folder.join("log"), &mut disk)?;
     let running = listen(&node, folder.join("log"), epoch, pool)?;
     let upkeep = upkeep::start(Arc::clone(&node))?;
+    let files_sweep = files_sweep::start(Arc::clone(&node), started_at)?;
+    let refresher = event_types::start(Arc::clone(&node.event_types), node.config.event_types.refresh_every)?;
     node.is_ready.store(true, Ordering::Release);
-    Ok(Server { running, upkeep, node, directory, folder, new_admin_key })
+    Ok(Server { running, upkeep, refresher, files_sweep, node, directory, folder, new_admin_key })
 }
 
 /// A connection is a descriptor, and so is each file: the soft limit that a shell sets (1,024 often) is raised to the
@@ -132,6 +143,7 @@ fn slots_config(config: &Config) -> Result<EmbeddedConfig, BootError> {
     let mut slots = EmbeddedConfig::new(&config.storages.data_dir);
     slots.slots = u16::try_from(config.storages.slots)?;
     slots.cache_bytes = config.storages.cache_bytes;
+    slots.content_indexes.clone_from(&config.storages.content_indexes);
     slots.keep_history = config.versioning.force_keep_history;
     slots.deletion_mode = match config.versioning.deletion_mode {
         settings::DeletionMode::Nothing => DeletionMode::KeepNothing,
@@ -246,10 +258,12 @@ impl Server {
 
     /// Drains, flushes and closes everything; the lock of the folder goes last.
     pub fn stop(self) {
-        let Self { running, upkeep, node, directory, folder, .. } = self;
+        let Self { running, upkeep, refresher, files_sweep, node, directory, folder, .. } = self;
         node.is_ready.store(false, Ordering::Release);
+        refresher.stop();
         running.stop(DRAIN);
         node.upkeep.stop(upkeep);
+        files_sweep.stop();
         node.base.close();
         directory.close();
         node.pool.shutdown();

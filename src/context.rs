@@ -6,10 +6,12 @@ use model::permission::{AccountStreams, Caller};
 use model::{Access, Grant};
 use storage::StoreError;
 use storage::base::{Answer, BatchId, Read, ReadCall, Write, WriteCall, Written};
+use storage::platform;
 
 use crate::audit::AuditDraft;
 use crate::edge::Source;
 use crate::error::{ApiError, ApiResult};
+use crate::methods::attachments::Uploads;
 use crate::node::Shard;
 use crate::space::{Space, TurnGuard, UserSpace};
 
@@ -24,8 +26,14 @@ pub struct Context {
     pub source: Source,
     /// Set while the calls of a batch share one transaction of the writer.
     pub batch: Option<BatchId>,
+    /// What the platform must learn when the batch is stored.
+    pub after_batch: Vec<platform::Command>,
     pub audit: AuditDraft,
     pub now: f64,
+    /// Files that came with the call.
+    pub uploads: Option<Uploads>,
+    /// Events whose stored files may be more than they list: settled after the call.
+    pub unsettled: Vec<String>,
 }
 
 impl Context {
@@ -40,12 +48,17 @@ impl Context {
             access: current.unwrap_or(&self.access),
             caller_id: self.caller_id.as_deref(),
             tree: &space.tree,
-            account_streams: AccountStreams::shipped(),
+            account_streams: self.account_streams(),
             // An access that was deleted meanwhile grants nothing that the writer would accept.
             space_version: if current.is_some() { space.version } else { VERSION_NEVER },
             audit_active: self.shard.node.config.audit.active,
         };
         check(&caller, &space)
+    }
+
+    /// The account fields of this platform.
+    pub fn account_streams(&self) -> &AccountStreams {
+        &self.shard.node.config.account_streams
     }
 
     /// Before a method that changes streams or accesses: waits until the changes before it are applied.
@@ -133,10 +146,25 @@ impl Context {
         let Some(batch) = self.batch.take() else { return Ok(()) };
         let slot = self.space.data.borrow().entry.slot;
         let ended = self.shard.node.base.batch_end(slot, batch).await.unwrap_or(Err(closed()));
+        let after = std::mem::take(&mut self.after_batch);
         if ended.is_err() {
             self.shard.forget_space(&self.space);
+        } else {
+            for command in after {
+                self.settle(command).await;
+            }
         }
         Ok(ended?)
+    }
+
+    /// Tells the platform of what was stored in the account: now, or when the batch is stored. What fails is settled by
+    /// the next start.
+    pub async fn settle(&mut self, command: platform::Command) {
+        if self.batch.is_some() {
+            self.after_batch.push(command);
+        } else if let Err(error) = self.shard.platform(command).await {
+            tracing::warn!(%error, "a former unique value stays taken until the next start");
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use shards::{Port, Request};
+use shards::{BodyReader, Port, Request};
 use wire::http1::{Head, Method};
+use wire::multipart::boundary_of;
 
 use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
 use crate::host_mapping;
+use crate::methods::attachments::Uploads;
 use crate::reply::Echo;
 use crate::router::{self, Action, Route};
 
@@ -24,6 +26,8 @@ pub struct Source {
 pub struct Auth {
     pub token: String,
     pub caller_id: Option<String>,
+    /// Sent with the `DPoP` scheme: only for a token that is bound to a key.
+    pub is_key_bound: bool,
 }
 
 impl std::fmt::Debug for Auth {
@@ -45,6 +49,8 @@ pub struct Incoming {
     pub authorization: Option<String>,
     pub origin: Option<String>,
     pub referer: Option<String>,
+    /// Unless a condition comes with it.
+    pub range: Option<String>,
     pub accepts_html_only: bool,
     /// The peer is this machine, and no proxy speaks for another one.
     pub is_local: bool,
@@ -52,11 +58,22 @@ pub struct Incoming {
     pub echo: Echo,
 }
 
+/// What a request brought.
 #[derive(Debug)]
 pub enum Body {
     Absent,
     /// An object or an array.
     Json(Value),
+    /// Files on their way, to be read by [`crate::methods::attachments::receive`].
+    Upload {
+        reader: BodyReader,
+        boundary: String,
+    },
+    /// Files that were received, and the part with JSON (an empty object without one).
+    Multipart {
+        json: Value,
+        uploads: Uploads,
+    },
     /// Left to the series routes, which parse straight into columns. `is_json` by its content type.
     Raw {
         bytes: Bytes,
@@ -64,9 +81,25 @@ pub enum Body {
     },
 }
 
-/// Reads a request whose body is complete.
+impl Body {
+    /// The files; the JSON stays.
+    pub fn take_uploads(&mut self) -> Option<Uploads> {
+        match std::mem::replace(self, Self::Absent) {
+            Self::Multipart { json, uploads } => {
+                *self = Self::Json(json);
+                Some(uploads)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+/// Reads a request whose body is complete, or left to be read.
 pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
-    let Request { head, body, peer, port, .. } = request;
+    let Request { head, body, reader, peer, port, .. } = request;
     let (sent_path, query_text) = router::split_target(head.target());
     let on_hfs_port = port == Port::Hfs;
     let path = host_mapping::path(config, head.host(), sent_path, on_hfs_port)?;
@@ -79,26 +112,46 @@ pub fn read(config: &Config, request: Request) -> ApiResult<Incoming> {
         authorization: head.headers.get("authorization").map(str::to_owned),
         origin: head.headers.get("origin").map(str::to_owned),
         referer: head.headers.get("referer").map(str::to_owned),
+        // No validator is ever sent, so none can match (RFC 9110 13.1.5): then the whole file is the answer.
+        range: head.headers.get("range").filter(|_| head.headers.get("if-range").is_none()).map(str::to_owned),
         accepts_html_only: head.headers.get("accept").is_some_and(|accept| !accepts_json(accept)),
         is_local: peer.ip().is_loopback() && head.headers.get("x-forwarded-for").is_none(),
         source: Source { name: "http", ip: source_ip(&head, peer.ip()) },
         echo: Echo::of(&head),
     };
     let kind = ContentKind::of(&head);
+    let is_read_here = |kind| matches!(kind, ContentKind::Json | ContentKind::Form);
     let is_series = matches!(&incoming.route, Route::User { action, .. } if action.is_series());
     if is_series {
         incoming.body = Body::Raw { bytes: body, is_json: kind == ContentKind::Json };
         incoming.source.name = "hf";
+    } else if let Some(reader) = reader {
+        let content_type = head.headers.get("content-type").unwrap_or_default();
+        let boundary = boundary_of(content_type).map_err(|error| ApiError::invalid_structure(error.to_string()))?;
+        incoming.body = Body::Upload { reader, boundary };
     } else if !body.is_empty() {
+        if is_read_here(kind) {
+            check_charset(&head)?;
+        }
         match kind {
             ContentKind::Json => incoming.body = Body::Json(parse_json(&body)?),
-            ContentKind::Form => apply_form(&mut incoming, &body)?,
-            // Never taken for an empty body: the method says that it takes no files.
-            ContentKind::Multipart => incoming.body = Body::Raw { bytes: Bytes::new(), is_json: false },
-            ContentKind::Other => {}
+            ContentKind::Form => apply_form(&mut incoming, &body, on_hfs_port)?,
+            // Routes that take no files take neither of them for a body (spec 01, section 4.1).
+            ContentKind::Multipart | ContentKind::Other => {}
         }
     }
     Ok(incoming)
+}
+
+/// Whether the request brings files, so that its body is read while it arrives.
+pub fn is_upload(config: &Config, head: &Head) -> bool {
+    if head.method != Method::Post || ContentKind::of(head) != ContentKind::Multipart {
+        return false;
+    }
+    let (sent_path, _) = router::split_target(head.target());
+    let route =
+        host_mapping::path(config, head.host(), sent_path, false).map(|path| router::route(&head.method, &path, false));
+    matches!(route, Ok(Route::User { action, .. }) if action.takes_files())
 }
 
 /// A client that takes any kind takes JSON: a browser too, which asks for `text/html, ..., */*` (spec 01, 9.1).
@@ -139,7 +192,21 @@ impl ContentKind {
     }
 }
 
-fn parse_json(body: &[u8]) -> ApiResult<Value> {
+/// JSON and forms are read as UTF-8 and nothing else; a body in another charset would be read wrongly.
+fn check_charset(head: &Head) -> ApiResult<()> {
+    let kind = head.headers.get("content-type").unwrap_or_default();
+    let named = kind.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let charset = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).map(|(_, value)| value).next();
+    let charset = charset.map_or("utf-8", |value| value.trim().trim_matches('"'));
+    match ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)) {
+        true => Ok(()),
+        false => Err(ApiError::invalid_structure("Unsupported charset of the request body: send it as UTF-8.")),
+    }
+}
+
+pub fn parse_json(body: &[u8]) -> ApiResult<Value> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::invalid_structure(format!("The request body is not valid JSON: {error}")))?;
     if value.is_object() || value.is_array() {
@@ -162,7 +229,7 @@ fn method_named(name: &str) -> Method {
 }
 
 /// Urlencoded bodies may override method, authorization and body (spec 01, section 4.2).
-fn apply_form(incoming: &mut Incoming, body: &[u8]) -> ApiResult<()> {
+fn apply_form(incoming: &mut Incoming, body: &[u8], on_hfs_port: bool) -> ApiResult<()> {
     const FORM_BYTES_MAX: usize = 100 * 1024;
     if body.len() > FORM_BYTES_MAX {
         return Err(ApiError::invalid_structure("The form is larger than 100 kB."));
@@ -176,7 +243,7 @@ fn apply_form(incoming: &mut Incoming, body: &[u8]) -> ApiResult<()> {
     }
     if let Some(method) = method {
         incoming.verb = method_named(&method.to_ascii_uppercase());
-        incoming.route = router::route(&incoming.verb, &incoming.path, false);
+        incoming.route = router::route(&incoming.verb, &incoming.path, on_hfs_port);
         if matches!(&incoming.route, Route::User { action: Action::AddPoints { .. } | Action::AddPointsBatch, .. }) {
             incoming.body = Body::Raw { bytes: Bytes::new(), is_json: false };
             return Ok(());
@@ -222,15 +289,19 @@ pub fn parse_auth(header: &str) -> Option<Auth> {
         }
         return Some(split_caller(text.split(':').next().unwrap_or_default()));
     }
+    if scheme.eq_ignore_ascii_case("dpop") {
+        return Some(Auth { token: rest.trim().to_owned(), caller_id: None, is_key_bound: true });
+    }
     Some(split_caller(header))
 }
 
 fn split_caller(text: &str) -> Auth {
     match text.split_once(' ') {
         Some((token, caller)) if !token.is_empty() => {
-            Auth { token: token.to_owned(), caller_id: Some(caller.to_owned()).filter(|caller| !caller.is_empty()) }
+            let caller_id = Some(caller.to_owned()).filter(|caller| !caller.is_empty());
+            Auth { token: token.to_owned(), caller_id, is_key_bound: false }
         }
-        _ => Auth { token: text.to_owned(), caller_id: None },
+        _ => Auth { token: text.to_owned(), caller_id: None, is_key_bound: false },
     }
 }
 
@@ -239,7 +310,7 @@ mod tests {
     use super::*;
 
     fn auth(token: &str, caller: Option<&str>) -> Option<Auth> {
-        Some(Auth { token: token.into(), caller_id: caller.map(str::to_owned) })
+        Some(Auth { token: token.into(), caller_id: caller.map(str::to_owned), is_key_bound: false })
     }
 
     #[test]
@@ -256,6 +327,9 @@ mod tests {
             let header = format!("bAsIc {}", base64::engine::general_purpose::STANDARD.encode(text));
             assert_eq!(parse_auth(&header), auth("tok", None), "{text}");
         }
+        let with_caller = base64::engine::general_purpose::STANDARD.encode("tok some caller:x");
+        assert_eq!(parse_auth(&format!("Basic {with_caller}")), auth("tok", Some("some caller")));
+        assert!(parse_auth("dPoP tok").is_some_and(|auth| auth.is_key_bound && auth.token == "tok"));
     }
 
     #[test]

@@ -14,13 +14,15 @@ pub struct ApiError {
     pub data: Option<Value>,
     /// Not an answer: the method must run again on fresh data.
     pub is_stale: bool,
+    /// The answer asks for a proof of possession, by its `WWW-Authenticate`.
+    pub has_challenge: bool,
 }
 
 pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     pub fn new(status: u16, id: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, id, message: message.into(), data: None, is_stale: false }
+        Self { status, id, message: message.into(), data: None, is_stale: false, has_challenge: false }
     }
 
     pub fn with_data(mut self, data: Value) -> Self {
@@ -58,6 +60,11 @@ impl ApiError {
 
     pub fn invalid_token(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(status, "invalid-access-token", message)
+    }
+
+    /// The `DPoP` scheme with a token that is not bound to a key (spec 01, section 3.1): one answer, whatever the cause.
+    pub fn not_key_bound() -> Self {
+        Self { has_challenge: true, ..Self::invalid_token(403, "The DPoP-bound access token is not valid.") }
     }
 
     pub fn invalid_credentials(message: impl Into<Cow<'static, str>>) -> Self {

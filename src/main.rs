@@ -10,6 +10,8 @@ mod context;
 mod data_folder;
 mod edge;
 mod error;
+mod event_types;
+mod files_sweep;
 mod host_mapping;
 mod methods;
 mod metrics;

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use model::types::Catalogue;
+use model::schema::Schema;
 use model::{Grant, Right, SeriesKey, ServerTask, UserEntry, UserId};
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
 use shards::{Pool, Response, ShardHandle, placement};
 use storage::base::{Answer, BaseStore, Read, ReadCall, SpaceData};
+use storage::files::LocalFiles;
 use storage::platform::{self, PlatformStore};
 use tokio::sync::oneshot;
 
 use crate::audit::{AuditDraft, AuditFilter, AuditQueue};
 use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
+use crate::event_types::EventTypes;
 use crate::metrics::Metrics;
 use crate::points::Points;
 use crate::space::{Spaces, UserSpace};
@@ -35,8 +37,11 @@ pub struct Node {
     pub base: Arc<dyn BaseStore>,
     pub platform: Arc<dyn PlatformStore>,
     pub pool: Pool,
-    pub catalogue: Arc<Catalogue>,
+    pub event_types: Arc<EventTypes>,
+    /// What a registration must look like.
+    pub registration: Schema,
     pub segments: Arc<series::Catalog>,
+    pub files: LocalFiles,
     pub upkeep: Upkeep,
     pub metrics: Metrics,
     pub audit_filter: AuditFilter,
@@ -103,8 +108,10 @@ impl Node {
 
     /// The same for all series of a person who has left: without waiting for other deletions.
     pub fn forget_account(&self, keys: &[SeriesKey]) {
-        self.segments.forget(keys);
-        self.upkeep.account_deleted();
+        if !keys.is_empty() {
+            self.segments.forget(keys);
+            self.upkeep.account_deleted();
+        }
     }
 
     pub fn ready(&self) -> bool {

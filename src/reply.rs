@@ -15,6 +15,8 @@ use crate::error::ApiError;
 /// What `API-Version`, `meta.apiVersion` and `service.info` say: the API's version, not ours.
 pub const API_VERSION: &str = "2.0.0";
 const JSON_TYPE: &str = "application/json; charset=utf-8";
+/// With every refusal of a token that should be bound to a key (spec 01, section 3.1).
+const DPOP_CHALLENGE: &str = "DPoP algs=\"ES256\", error=\"invalid_token\"";
 /// Seconds that a client is asked to wait after a 503.
 const RETRY_AFTER_S: &str = "1";
 
@@ -67,7 +69,7 @@ pub fn meta(serial: Option<&str>) -> Value {
     meta
 }
 
-fn response(status: u16, echo: Echo, content_type: &'static str, body: Body) -> Response {
+fn response(status: u16, echo: Echo, content_type: impl Into<Cow<'static, str>>, body: Body) -> Response {
     let mut headers = echo.headers();
     headers.push(("Content-Type".into(), content_type.into()));
     if status == 503 {
@@ -88,16 +90,29 @@ pub fn success(status: u16, echo: Echo, mut fields: Map<String, Value>, serial: 
 }
 
 pub fn failure(echo: Echo, error: &ApiError, serial: Option<&str>) -> Response {
-    raw_json(error.status, echo, &json!({ "error": error.to_json(), "meta": meta(serial) }))
+    refusal(echo, error, &json!({ "error": error.to_json(), "meta": meta(serial) }))
 }
 
 /// Errors of the series routes have no `meta` (spec 08, section 1.2).
 pub fn bare_failure(echo: Echo, error: &ApiError) -> Response {
-    raw_json(error.status, echo, &json!({ "error": error.to_json() }))
+    refusal(echo, error, &json!({ "error": error.to_json() }))
+}
+
+fn refusal(echo: Echo, error: &ApiError, envelope: &Value) -> Response {
+    let mut response = raw_json(error.status, echo, envelope);
+    if error.has_challenge {
+        response.headers.push(("WWW-Authenticate".into(), DPOP_CHALLENGE.into()));
+    }
+    response
 }
 
 pub fn text(status: u16, echo: Echo, content_type: &'static str, text: impl Into<Bytes>) -> Response {
     response(status, echo, content_type, Body::Full(text.into()))
+}
+
+/// The bytes of a file, or a part of them.
+pub fn file(status: u16, echo: Echo, content_type: Cow<'static, str>, body: Body) -> Response {
+    response(status, echo, content_type, body)
 }
 
 pub fn empty(status: u16, echo: Echo) -> Response {

@@ -54,10 +54,27 @@ pub enum Register {
 /// What is asked of one user's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    Method { id: MethodId, item: Option<String> },
+    Method {
+        id: MethodId,
+        item: Option<String>,
+    },
+    /// A method on a file of an event.
+    OfFile {
+        id: MethodId,
+        event: String,
+        file: String,
+    },
+    /// Not a route: asked before the files of an upload are read. `event`: the one that is to get them.
+    MayUpload {
+        event: Option<String>,
+    },
     Batch,
-    AddPoints { event: String },
-    GetPoints { event: String },
+    AddPoints {
+        event: String,
+    },
+    GetPoints {
+        event: String,
+    },
     AddPointsBatch,
     ServiceInfo,
     Removed,
@@ -65,6 +82,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Routes that take files (`multipart/form-data`).
+    pub fn takes_files(&self) -> bool {
+        matches!(self, Self::Method { id: MethodId::EventsCreate | MethodId::EventsAddAttachments, .. })
+    }
+
     /// Series routes: served on the HFS port too, with errors that carry no `meta`.
     pub fn is_series(&self) -> bool {
         matches!(self, Self::AddPoints { .. } | Self::GetPoints { .. } | Self::AddPointsBatch)
@@ -162,6 +184,7 @@ fn user_action(verb: &Method, segments: &[String], words: &[&str]) -> Action {
     let given = |at: usize| segments.get(at).cloned().unwrap_or_default();
     let method = |id: MethodId| Action::Method { id, item: None };
     let on_item = |id: MethodId| Action::Method { id, item: Some(given(1)) };
+    let on_file = |id: MethodId| Action::OfFile { id, event: given(1), file: given(2) };
     match (verb, words) {
         (Post, []) => Action::Batch,
         (Get, ["access-info"]) => method(MethodId::GetAccessInfo),
@@ -179,11 +202,15 @@ fn user_action(verb: &Method, segments: &[String], words: &[&str]) -> Action {
         (Delete, ["streams", _]) => on_item(MethodId::StreamsDelete),
         (Get, ["events"]) => method(MethodId::EventsGet),
         (Post, ["events"]) => method(MethodId::EventsCreate),
+        (Post, ["events", _]) => on_item(MethodId::EventsAddAttachments),
         (Get, ["events", _]) => on_item(MethodId::EventsGetOne),
         (Put, ["events", _]) => on_item(MethodId::EventsUpdate),
         (Delete, ["events", _]) => on_item(MethodId::EventsDelete),
         (Get, ["events", event, "series"]) if !event.is_empty() => Action::GetPoints { event: given(1) },
         (Post, ["events", event, "series"]) if !event.is_empty() => Action::AddPoints { event: given(1) },
+        // Behind the series routes: no file is called `series`.
+        (Get, ["events", _, _] | ["events", _, _, _]) => on_file(MethodId::EventsGetAttachment),
+        (Delete, ["events", _, _]) => on_file(MethodId::EventsDeleteAttachment),
         (Post, ["series", "batch"]) => Action::AddPointsBatch,
         _ => Action::Unknown,
     }

@@ -8,19 +8,27 @@ use storage::base::{Write, WriteCall};
 use wire::http1::Head;
 
 use crate::audit;
+use crate::edge;
 use crate::error::ApiError;
 use crate::node::{Message, Shard};
 use crate::reply::{self, Echo, now};
 use crate::space::UserSpace;
 
+/// An upload may be this many times as large as one file may be (`uploads.maxSizeMb`).
+const UPLOAD_TIMES_MAX: usize = 10;
 /// Usage counters and sliding sessions are flushed this often.
 const USAGE_FLUSH_S: f64 = 10.0;
 
 impl Service for Shard {
     type Message = Message;
 
-    fn body_bytes_max(&self, _head: &Head) -> usize {
-        usize::try_from(self.node.config.upload_bytes_max).unwrap_or(usize::MAX)
+    fn body_bytes_max(&self, head: &Head) -> usize {
+        let one = usize::try_from(self.node.config.upload_bytes_max).unwrap_or(usize::MAX);
+        if self.reads_body(head) { one.saturating_mul(UPLOAD_TIMES_MAX) } else { one }
+    }
+
+    fn reads_body(&self, head: &Head) -> bool {
+        edge::is_upload(&self.node.config, head)
     }
 
     fn call(self: Rc<Self>, request: Request) -> impl Future<Output = Response> + 'static {
@@ -84,8 +92,10 @@ impl Service for Shard {
 const _: () = assert!(shards::TICK.as_millis() * 2 <= audit::FLUSH_MS as u128);
 
 impl Shard {
-    /// Commits the audit records that wait. What cannot be stored now stays in the queue, whose end stops the calls.
+    /// Commits the audit records that wait; those that another flush has taken are committed, too, when this returns. What
+    /// cannot be stored now stays in the queue, whose end stops the calls.
     pub async fn flush_audit(&self) {
+        let flight = self.audit.take_off();
         for (slot, records) in self.audit.take() {
             match self.node.base.audit(slot, records.clone()).await {
                 Ok(Ok(())) => {}
@@ -96,6 +106,7 @@ impl Shard {
                 Err(_) => self.audit.put_back(slot, records),
             }
         }
+        flight.land().await;
     }
 
     async fn flush_usage(&self) {

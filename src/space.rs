@@ -26,7 +26,8 @@ pub struct Holder {
     pub key: SeriesKey,
     pub stream_ids: Vec<String>,
     pub time: f64,
-    pub element: String,
+    /// The content of the event, which names the columns.
+    pub columns: String,
     pub trashed: bool,
 }
 

@@ -31,6 +31,9 @@ pub struct UserCall {
     pub auth: Option<Auth>,
     pub query: Map<String, Value>,
     pub body: Body,
+    /// `?auth=` was sent: a download refuses it.
+    pub is_auth_in_query: bool,
+    pub range: Option<String>,
     pub origin: Option<String>,
     pub source: Source,
     pub echo: Echo,
@@ -62,8 +65,9 @@ impl Shard {
 
     /// Resolves the user, and carries the call to the shard that owns it.
     async fn user_call(self: &Rc<Self>, mut incoming: Incoming) -> Response {
+        let is_auth_in_query = incoming.query.contains_key("auth");
         let auth = incoming.take_auth();
-        let Incoming { route, query, body, origin, referer, source, echo, .. } = incoming;
+        let Incoming { route, query, body, range, origin, referer, source, echo, .. } = incoming;
         let Route::User { username, action } = route else { unreachable!("serve() sends user routes here") };
         let is_series = action.is_series();
         let refuse = |error: ApiError| match is_series {
@@ -80,19 +84,66 @@ impl Shard {
             Ok(entry) => entry,
             Err(error) => return refuse(error),
         };
-        let owner = self.owner_of(&entry);
         let origin = origin.or(referer);
-        let call =
-            UserCall { entry, action, auth, query, body, origin, source, echo: echo.clone(), sent: Instant::now() };
+        let mut call = UserCall {
+            entry,
+            action,
+            auth,
+            query,
+            body,
+            is_auth_in_query,
+            range,
+            origin,
+            source,
+            echo: echo.clone(),
+            sent: Instant::now(),
+        };
+        if let Err(response) = self.receive_files(&mut call).await {
+            return response;
+        }
+        self.to_owner(call).await.unwrap_or_else(|| refuse(ApiError::busy()))
+    }
+
+    /// Carries a call to the user's owner. `None`: its mailbox is full.
+    async fn to_owner(self: &Rc<Self>, mut call: UserCall) -> Option<Response> {
+        call.sent = Instant::now();
+        let owner = self.owner_of(&call.entry);
         if owner == self.handle.index {
-            return self.answer(call).await;
+            return Some(self.answer(call).await);
         }
         let (sender, receiver) = oneshot::channel();
         let message = Message::Call { call: Box::new(call), reply: sender };
-        if self.handle.mailboxes.try_send(owner, message).is_err() {
-            return refuse(ApiError::busy());
+        self.handle.mailboxes.try_send(owner, message).ok()?;
+        receiver.await.ok()
+    }
+
+    /// Files are received here, where the connection is, once the owner has allowed it; then they travel by name.
+    async fn receive_files(self: &Rc<Self>, call: &mut UserCall) -> Result<(), Response> {
+        let (Body::Upload { .. }, Action::Method { id, item }) = (&call.body, &call.action) else { return Ok(()) };
+        let event = item.clone().filter(|_| *id == MethodId::EventsAddAttachments);
+        let question = UserCall {
+            entry: call.entry.clone(),
+            action: Action::MayUpload { event },
+            auth: call.auth.clone(),
+            query: Map::new(),
+            body: Body::Absent,
+            is_auth_in_query: call.is_auth_in_query,
+            range: None,
+            origin: None,
+            source: call.source.clone(),
+            echo: call.echo.clone(),
+            sent: call.sent,
+        };
+        let refuse = |error: ApiError| reply::failure(call.echo.clone(), &error, self.node.serial());
+        let allowed = Box::pin(self.to_owner(question)).await.unwrap_or_else(|| refuse(ApiError::busy()));
+        if allowed.status != 200 {
+            return Err(allowed);
         }
-        receiver.await.unwrap_or_else(|_| refuse(ApiError::busy()))
+        if let Body::Upload { reader, boundary } = std::mem::replace(&mut call.body, Body::Absent) {
+            let received = methods::attachments::receive(&self.node, reader, &boundary).await;
+            call.body = received.map_err(|error| reply::failure(call.echo.clone(), &error, self.node.serial()))?;
+        }
+        Ok(())
     }
 
     /// A call on the shard that owns the user.
@@ -107,7 +158,15 @@ impl Shard {
             Action::GetPoints { .. } => self.get_points(call).await,
             Action::Batch => methods::batch::answer(self, call).await,
             Action::Method { id: MethodId::AuthLogin, .. } => methods::auth::login(self, call).await,
-            Action::Method { .. } => self.api_call(call).await,
+            Action::MayUpload { event } => {
+                let event = event.clone();
+                methods::attachments::may_upload(self, call, event.as_deref()).await
+            }
+            Action::OfFile { id: MethodId::EventsGetAttachment, event, file } => {
+                let (event, file) = (event.clone(), file.clone());
+                methods::attachments::get(self, call, &event, &file).await
+            }
+            Action::Method { .. } | Action::OfFile { .. } => self.api_call(call).await,
             Action::Removed | Action::Unknown => {
                 let error = ApiError::new(404, "unknown-resource", "Unknown resource: a user has no such path.");
                 reply::failure(call.echo, &error, self.node.serial())
@@ -117,8 +176,15 @@ impl Shard {
 
     /// One method with one access: space -> permission -> method -> storage -> audit -> reply.
     async fn api_call(self: &Rc<Self>, call: UserCall) -> Response {
-        let UserCall { entry, action, auth, query, body, source, echo, .. } = call;
-        let Action::Method { id, item } = action else { unreachable!("answer() sends methods here") };
+        let UserCall { entry, action, auth, mut query, mut body, source, echo, .. } = call;
+        let (id, item) = match action {
+            Action::Method { id, item } => (id, item),
+            Action::OfFile { id, event, file } => {
+                query.insert("fileId".into(), file.into());
+                (id, Some(event))
+            }
+            other => unreachable!("answer() sends methods here, not {other:?}"),
+        };
         let started = Instant::now();
         let mut context = match self.open_context(&entry, id.as_str(), auth, &source).await {
             Ok(context) => context,
@@ -130,10 +196,15 @@ impl Shard {
         context.audit.query = query.clone();
         self.node.metrics.hop(Hop::Space, started.elapsed());
         let started = Instant::now();
+        context.uploads = body.take_uploads();
         let outcome = match params::of_call(id, item, query, body) {
+            Ok(params) if id == MethodId::EventsAddAttachments || context.uploads.is_some() => {
+                methods::attachments::run(id, &mut context, params).await
+            }
             Ok(params) => run_fresh(id, &mut context, &params).await,
             Err(error) => Err(error),
         };
+        methods::attachments::settle(&mut context).await;
         self.node.metrics.hop(Hop::Method, started.elapsed());
         self.finish(id, context, outcome, echo)
     }
@@ -185,6 +256,12 @@ impl Shard {
             None => Err(Refusal::new(ApiError::invalid_token(401, "The access token is missing."), None)),
             Some(auth) => space.data.borrow_mut().authenticate(&auth.token, now, self.node.session_max_s()),
         };
+        // No access is bound to a key yet, so nobody can prove one.
+        let is_key_bound = auth.as_ref().is_some_and(|auth| auth.is_key_bound);
+        let found = match found {
+            Ok(access) if is_key_bound => Err(Refusal::new(ApiError::not_key_bound(), Some(access.id.clone()))),
+            found => found,
+        };
         let mut audit = AuditDraft::new(action, ACCESS_INVALID, source);
         match found {
             Ok(access) => {
@@ -194,7 +271,19 @@ impl Shard {
                 audit.access_serial = access.serial;
                 let shard = Rc::clone(self);
                 let source = source.clone();
-                Ok(Context { shard, space, access, caller_id, source, batch: None, audit, now })
+                Ok(Context {
+                    shard,
+                    space,
+                    access,
+                    caller_id,
+                    source,
+                    batch: None,
+                    after_batch: Vec::new(),
+                    audit,
+                    now,
+                    uploads: None,
+                    unsettled: Vec::new(),
+                })
             }
             Err(refusal) => {
                 if let Some(id) = &refusal.access_id {

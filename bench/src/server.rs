@@ -133,6 +133,8 @@ fn command(setup: &Setup, data: &Path, port: u16) -> Result<Command> {
     let mut command = Command::new(&setup.binary);
     command.arg(format!("--http:port={port}")).arg(format!("--http:hfsPort={}", free_port()?));
     command.arg(format!("--storages:path={}", data.display()));
+    // Not the published list of event types: what is measured does not depend on the network.
+    command.arg("--service:eventTypes=file://no-list.json");
     command.args(setup.settings.iter().map(|setting| format!("--{setting}")));
     // Nothing of the caller's environment may change a figure.
     command.env_clear().current_dir(&setup.folder).stdin(Stdio::null());

@@ -26,6 +26,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// In how many chunks the body came; 0 when it had a length.
+    pub(crate) chunk_count: usize,
 }
 
 impl Reply {
@@ -150,7 +152,7 @@ fn read_reply(input: &mut impl BufRead, is_head: bool) -> Result<Reply, HttpErro
             continue;
         }
         if !is_head && reply.status != 204 && reply.status != 304 {
-            reply.body = read_body(input, &reply)?;
+            read_body(input, &mut reply)?;
         }
         return Ok(reply);
     }
@@ -168,7 +170,7 @@ fn read_head(input: &mut impl BufRead) -> Result<Reply, HttpError> {
     loop {
         let line = read_line(input)?;
         if line.is_empty() {
-            return Ok(Reply { status, headers, body: Vec::new() });
+            return Ok(Reply { status, headers, ..Reply::default() });
         }
         let (name, value) =
             line.split_once(':').ok_or_else(|| HttpError::Malformed(format!("header line {line:?}")))?;
@@ -176,37 +178,33 @@ fn read_head(input: &mut impl BufRead) -> Result<Reply, HttpError> {
     }
 }
 
-fn read_body(input: &mut impl BufRead, reply: &Reply) -> Result<Vec<u8>, HttpError> {
+fn read_body(input: &mut impl BufRead, reply: &mut Reply) -> Result<(), HttpError> {
     if reply.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
-        return read_chunks(input);
+        return read_chunks(input, reply);
     }
-    let mut body = Vec::new();
     match reply.header("content-length") {
         Some(length) => {
             let length = length.parse().map_err(|_| HttpError::Malformed(format!("content-length {length:?}")))?;
-            read_exactly(input, length, &mut body)?;
+            read_exactly(input, length, &mut reply.body)
         }
-        None => {
-            input.read_to_end(&mut body)?;
-        }
+        None => Ok(input.read_to_end(&mut reply.body).map(|_| ())?),
     }
-    Ok(body)
 }
 
-fn read_chunks(input: &mut impl BufRead) -> Result<Vec<u8>, HttpError> {
-    let mut body = Vec::new();
+fn read_chunks(input: &mut impl BufRead, reply: &mut Reply) -> Result<(), HttpError> {
     loop {
         let line = read_line(input)?;
         let digits = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(digits, 16).map_err(|_| HttpError::Malformed(format!("chunk size {line:?}")))?;
-        read_exactly(input, size, &mut body)?;
+        read_exactly(input, size, &mut reply.body)?;
         if size == 0 {
             while !read_line(input)?.is_empty() {}
-            return Ok(body);
+            return Ok(());
         }
         if !read_line(input)?.is_empty() {
             return Err(HttpError::Malformed("a chunk longer than its size line says".to_owned()));
         }
+        reply.chunk_count += 1;
     }
 }
 

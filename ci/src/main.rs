@@ -35,6 +35,7 @@ usage: cargo ci MODE [OPTIONS]
   test [--driver io_uring|epoll]   everything a change must pass (under 40 minutes on 2 cores)
   tidy                             arrows between crates, lengths, banned calls, dead links; prints the figures of the style
   blackbox [--driver D]            HTTP cases of the specification against a started server
+  fuzz-http [--seconds N] [--seed S]  calls of those cases, changed at random, for N seconds; no answer may be a 5xx
   conformance                      writes docs/conformance.md from the case files
   clients                          the npm clients in tests/js against a started server
   heartpy                          the recordings of the PyPI package heartpy as series, read back point by point
@@ -54,6 +55,8 @@ pub(crate) const POWER_CYCLES: u32 = 3;
 pub(crate) const CALIBRATION_CYCLES: u32 = 100;
 /// Without `--seeds`.
 pub(crate) const SIM_SEEDS: u64 = 200;
+/// For changed calls and for each fuzz target (F1 of the targets); without `--seconds`.
+pub(crate) const FUZZ_SECONDS: u64 = 20;
 
 /// The command line, parsed.
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ struct Arguments {
     cycles: Option<u32>,
     seeds: Option<u64>,
     seed: Option<u64>,
+    seconds: Option<u64>,
     driver: Option<String>,
     binary: Option<PathBuf>,
 }
@@ -100,6 +104,10 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         "tidy" => report.step("tidy", tidy::run),
         "conformance" => report.step("docs/conformance.md", |_| blackbox::write_document()),
         "blackbox" => report.step("black box", |report| blackbox::run(&binary, arguments.driver.as_deref(), report)),
+        "fuzz-http" => {
+            let (driver, seconds) = (arguments.driver.as_deref(), arguments.seconds.unwrap_or(FUZZ_SECONDS));
+            report.step("fuzzed calls", |report| blackbox::fuzz(&binary, driver, arguments.seed(), seconds, report));
+        }
         "clients" => report.step("npm clients", |report| clients::run(&binary, report)),
         "heartpy" => report.step("heartpy", |report| heartpy::run(&binary, report)),
         "seccomp" => report.step("confinement", |report| confinement::run(&binary, report)),
@@ -135,6 +143,7 @@ impl Arguments {
                 lexopt::Arg::Long("cycles") => self.cycles = Some(parser.value()?.parse()?),
                 lexopt::Arg::Long("seeds") => self.seeds = Some(parser.value()?.parse()?),
                 lexopt::Arg::Long("seed") => self.seed = Some(parser.value()?.parse()?),
+                lexopt::Arg::Long("seconds") => self.seconds = Some(parser.value()?.parse()?),
                 lexopt::Arg::Long("driver") => {
                     self.driver = Some(parser.value()?.parse_with(|name| match name {
                         "io_uring" | "epoll" => Ok(name.to_owned()),

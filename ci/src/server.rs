@@ -39,12 +39,14 @@ impl Setup {
             return Err(CiError::File { path: binary.to_path_buf(), source });
         }
         Ok(Self {
-            binary: binary.to_path_buf(),
+            // The server starts in a folder of its own.
+            binary: std::path::absolute(binary).map_err(CiError::file(binary))?,
             folder: folder.to_path_buf(),
             log: folder.with_extension("log"),
             port: free_port()?,
             hfs_port: free_port()?,
-            settings: Vec::new(),
+            // The published list of event types is not fetched: what a check sees does not depend on the network.
+            settings: vec![("service:eventTypes".to_owned(), "file://no-list.json".to_owned())],
             driver: std::env::var("COREWARD_DRIVER").ok(),
             launcher: Vec::new(),
         })
@@ -113,6 +115,10 @@ impl Server {
 
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address())
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// All that this and former processes on the same folder printed.

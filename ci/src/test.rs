@@ -8,10 +8,9 @@ use crate::durability::{self, Plan};
 use crate::error::Result;
 use crate::random::Random;
 use crate::report::Report;
-use crate::{CRASH_CYCLES, POWER_CYCLES, SIM_SEEDS, blackbox, clients, confinement, heartpy, sim, tidy, tools};
-
-/// For each target (F1 of the targets).
-const FUZZ_SECONDS: &str = "20";
+use crate::{
+    CRASH_CYCLES, FUZZ_SECONDS, POWER_CYCLES, SIM_SEEDS, blackbox, clients, confinement, heartpy, sim, tidy, tools,
+};
 
 /// `driver` limits the black-box cases to one driver; both are tried otherwise.
 pub(crate) fn run(driver: Option<&str>, report: &mut Report) -> Result<()> {
@@ -28,6 +27,8 @@ pub(crate) fn run(driver: Option<&str>, report: &mut Report) -> Result<()> {
     for driver in ["io_uring", "epoll"].into_iter().filter(|one| driver.is_none_or(|only| only == *one)) {
         report.step(&format!("black box on {driver}"), |report| blackbox::run(&debug, Some(driver), report));
     }
+    report
+        .step("fuzzed calls", |report| blackbox::fuzz(&debug, driver, Random::seed_from_clock(), FUZZ_SECONDS, report));
     let release = tools::server_binary("release");
     report.step("npm clients", |report| clients::run(&release, report));
     report.step("real input", |report| heartpy::run(&release, report));
@@ -44,6 +45,9 @@ fn install() -> Result<()> {
     tools::need("node", "nodejs")?;
     tools::need("npm", "npm")?;
     tools::need("python3", "python3")?;
+    if !tools::has_postgres_server() {
+        tools::need("initdb", "postgresql")?;
+    }
     for (component, program) in [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")] {
         if !tools::is_installed(program) {
             tools::run(Command::new("rustup").args(["component", "add", component]))?;
@@ -70,7 +74,7 @@ fn workspace_tests(report: &mut Report) -> Result<()> {
     tools::run(tools::cargo().args(["build", "--workspace", "--all-targets"]))?;
     let mut counts = (0, 0);
     let mut command = tools::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.args(["test", "--workspace", "--no-fail-fast"]).env("COREWARD_REQUIRE_POSTGRES", "1");
     let is_good = tools::run_reading(&mut command, |line| {
         let (passed, failed) = test_counts(line).unwrap_or_default();
         counts = (counts.0 + passed, counts.1 + failed);
@@ -88,8 +92,9 @@ fn fuzz(report: &mut Report) -> Result<()> {
         report.skip("fuzz targets", "there is no ci/fuzz");
         return Ok(());
     }
+    let seconds = FUZZ_SECONDS.to_string();
     for arguments in
-        [&["test", "--quiet", "--release"][..], &["run", "--quiet", "--release", "--", "--seconds", FUZZ_SECONDS]]
+        [&["test", "--quiet", "--release"][..], &["run", "--quiet", "--release", "--", "--seconds", &seconds]]
     {
         let mut command = tools::cargo();
         // Its own target folder: the same packages with other flags would be built anew at every change of profile.

@@ -71,6 +71,12 @@ pub(crate) fn is_installed(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
+/// Debian keeps the server's programs out of the path.
+pub(crate) fn has_postgres_server() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    is_installed("initdb") || versions.into_iter().any(|version| version.path().join("bin/initdb").is_file())
+}
+
 /// Installs the Debian package of a program that is not there. Only root can; others are told the command.
 pub(crate) fn need(program: &str, package: &str) -> Result<()> {
     if is_installed(program) {

@@ -12,6 +12,7 @@
 //! compat.rs     the tokio thread                      log_writer.rs         the log's writer thread of a shard
 //! ```
 
+mod body;
 pub mod compat;
 pub mod config;
 mod date;
@@ -29,6 +30,7 @@ pub mod signals;
 mod socket;
 pub mod threads;
 
+pub use body::{BodyCut, BodyReader};
 pub use compat::{Compat, CompatError};
 pub use config::{Config, Driver, DriverChoice, EpollCause, SocketLimits};
 pub use log_writer::{CheckpointRefusal, CommitSlot, Log, LogRefusal};

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use wire::http1::{Head, ProtocolError};
 
+use crate::body::BodyReader;
 use crate::config::Driver;
 use crate::mailbox::Mailboxes;
 use crate::metrics::Metrics;
@@ -22,12 +23,14 @@ pub enum Port {
     Hfs,
 }
 
-/// A whole request: head and decoded body.
+/// A request: head and decoded body.
 #[derive(Debug)]
 pub struct Request {
     pub head: Head,
     /// The body after chunked framing and `Content-Encoding` are undone.
     pub body: Bytes,
+    /// The body, when the service wanted to read it itself; `body` is empty then.
+    pub reader: Option<BodyReader>,
     pub peer: SocketAddr,
     pub port: Port,
     /// When the head was complete.
@@ -67,6 +70,11 @@ pub enum Body {
     /// Pages as they become ready: chunked (HTTP/1.1) or until the close (HTTP/1.0). A page is taken from the channel
     /// only when the one before is in the socket, so a producer that awaits capacity follows the client's speed.
     Stream(mpsc::Receiver<Result<Bytes, Aborted>>),
+    /// The same with a length that is known before: its pages together must have it, or the connection is cut.
+    Sized {
+        length: u64,
+        pages: mpsc::Receiver<Result<Bytes, Aborted>>,
+    },
 }
 
 /// The producer cannot go on: the connection is cut without the last chunk, so the client sees that a part is missing.
@@ -117,6 +125,12 @@ pub trait Service: 'static {
 
     /// The largest body accepted for this head; it bounds the body on the wire and the decoded one.
     fn body_bytes_max(&self, head: &Head) -> usize;
+
+    /// Whether the body of such a request is not given whole: the service reads it through [`Request::reader`] while
+    /// it arrives, and may answer before its end. A `Content-Encoding` is refused then.
+    fn reads_body(&self, _head: &Head) -> bool {
+        false
+    }
 
     /// Answers a request.
     fn call(self: Rc<Self>, request: Request) -> impl Future<Output = Response> + 'static;

@@ -1,10 +1,12 @@
 //! The record of each call: drafted when the call starts, stored with the call's own write, or else queued and
 //! committed within [`FLUSH_MS`] (spec 07, section 5). It never holds a token, a password or a body.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use model::{AuditRecord, SlotId, UserEntry, UserId};
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 
 use crate::edge::Source;
 use crate::error::ApiError;
@@ -74,9 +76,49 @@ impl AuditDraft {
 #[derive(Default)]
 pub struct AuditQueue {
     waiting: RefCell<Vec<(SlotId, UserId, AuditRecord)>>,
+    /// Flushes on their way, by number.
+    flights: RefCell<BTreeSet<u64>>,
+    flight_last: Cell<u64>,
+    landed: Notify,
+}
+
+/// A flush on its way. Begin it before [`AuditQueue::take`].
+pub struct Flight<'a> {
+    queue: &'a AuditQueue,
+    number: u64,
+}
+
+impl Flight<'_> {
+    /// The flush has stored what it took. Waits for those that began before it: what they took is stored, too.
+    pub async fn land(self) {
+        let (queue, number) = (self.queue, self.number);
+        drop(self);
+        loop {
+            let landed = queue.landed.notified();
+            let is_first = queue.flights.borrow().first().is_none_or(|first| *first > number);
+            if is_first {
+                return;
+            }
+            landed.await;
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.queue.flights.borrow_mut().remove(&self.number);
+        self.queue.landed.notify_waiters();
+    }
 }
 
 impl AuditQueue {
+    pub fn take_off(&self) -> Flight<'_> {
+        let number = self.flight_last.get() + 1;
+        self.flight_last.set(number);
+        self.flights.borrow_mut().insert(number);
+        Flight { queue: self, number }
+    }
+
     pub fn is_full(&self) -> bool {
         self.waiting.borrow().len() >= QUEUE_MAX
     }
@@ -126,7 +168,24 @@ impl AuditFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
+
+    #[test]
+    fn a_flush_waits_for_those_that_began_before_it_and_for_no_later_ones() {
+        let queue = AuditQueue::default();
+        let (first, second, third) = (queue.take_off(), queue.take_off(), queue.take_off());
+        let mut landing = pin!(second.land());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(landing.as_mut().poll(&mut context).is_pending());
+        drop(third);
+        let _fourth = queue.take_off();
+        assert!(landing.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        assert!(landing.as_mut().poll(&mut context).is_ready());
+    }
 
     fn filter(include: &[&str], exclude: &[&str]) -> AuditFilter {
         let owned = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect();

@@ -3,6 +3,8 @@
 //! `load` merges, from the lowest: defaults, service information, the file, the environment, arguments, and
 //! `override-config.yml` beside the file. It collects every problem before it gives up.
 
+mod account_streams;
+mod content_indexes;
 mod docs;
 mod error;
 pub(crate) mod keys;
@@ -22,6 +24,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use model::permission::AccountStreams;
 use serde_json::{Map, Value, json};
 
 pub(crate) use docs::markdown;
@@ -33,8 +36,8 @@ pub(crate) use show::{check, show};
 use error::Findings;
 use keys::KEYS;
 use settings::{
-    Audit, Auth, Cluster, Core, Dns, DnsLess, Http, Integrity, Logs, Reader, Series, Storages, UserAccountDelete,
-    Versioning,
+    Audit, Auth, Cluster, Core, Dns, DnsLess, EventTypesSettings, Http, Integrity, Logs, Reader, Series, Storages,
+    UserAccountDelete, Versioning,
 };
 use sources::Setting;
 use tree::{Tree, join};
@@ -58,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// `service.*` as configured; clients get `service_info`.
     pub(crate) service: Map<String, Value>,
+    pub(crate) event_types: EventTypesSettings,
     pub(crate) storages: Storages,
     pub(crate) series: Series,
     pub(crate) upload_bytes_max: u64,
@@ -65,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) versioning: Versioning,
     pub(crate) audit: Audit,
     pub(crate) integrity: Integrity,
+    /// `custom.systemStreams`, with the built-in fields.
+    pub(crate) account_streams: AccountStreams,
     pub(crate) access_tracking: bool,
     /// `None`: open to everybody; empty: closed.
     pub(crate) invitation_tokens: Option<Vec<Secret>>,
@@ -136,6 +142,11 @@ impl Config {
 
     pub fn access_integrity(&self) -> Option<model::integrity::Algorithm> {
         self.hash_algorithm().filter(|_| self.integrity.accesses)
+    }
+
+    /// With what attachments are hashed (spec 03, section 9); `None` when `integrity.isActive.attachments` is off.
+    pub fn attachment_integrity(&self) -> Option<model::integrity::Algorithm> {
+        self.integrity.attachments.then_some(model::integrity::Algorithm::Sha256)
     }
 
     fn hash_algorithm(&self) -> Option<model::integrity::Algorithm> {
@@ -302,6 +313,7 @@ fn typed(tree: Tree, cwd: &Path, file: Option<PathBuf>, warnings: Vec<String>, f
         cluster: reader.cluster(),
         auth: reader.auth(),
         service: reader.map("service"),
+        event_types: reader.event_types(),
         storages: reader.storages(),
         series: reader.series(),
         upload_bytes_max: reader.upload_bytes_max(),
@@ -309,6 +321,7 @@ fn typed(tree: Tree, cwd: &Path, file: Option<PathBuf>, warnings: Vec<String>, f
         versioning: reader.versioning(),
         audit: reader.audit(),
         integrity: reader.integrity(),
+        account_streams: account_streams::read(&mut reader),
         access_tracking: reader.flag("accessTracking:isActive"),
         invitation_tokens: reader.texts("invitationTokens").map(|tokens| tokens.into_iter().map(Secret::new).collect()),
         user_account_delete: reader.user_account_delete(),

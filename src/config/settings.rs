@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use storage::embedded::ContentIndex;
 
+use super::content_indexes;
 use super::error::Findings;
 use super::retention::{self, RetentionRule};
 use super::secrets::Secret;
@@ -108,12 +110,21 @@ pub(crate) struct Auth {
 }
 
 #[derive(Clone, Debug)]
+pub(crate) struct EventTypesSettings {
+    /// `service.eventTypes`
+    pub(crate) url: String,
+    /// Zero: at the start only.
+    pub(crate) refresh_every: Duration,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Storages {
     /// Absolute.
     pub(crate) data_dir: PathBuf,
     pub(crate) slots: usize,
     /// Of all slots together.
     pub(crate) cache_bytes: u64,
+    pub(crate) content_indexes: Vec<ContentIndex>,
 }
 
 #[derive(Clone, Debug)]
@@ -167,6 +178,7 @@ pub(crate) enum HashAlgorithm {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Integrity {
+    pub(crate) attachments: bool,
     pub(crate) events: bool,
     pub(crate) accesses: bool,
     pub(crate) algorithm: HashAlgorithm,
@@ -266,13 +278,28 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn storages(&self) -> Storages {
+    pub(super) fn event_types(&self) -> EventTypesSettings {
+        EventTypesSettings {
+            url: self.text("service:eventTypes").unwrap_or_default(),
+            refresh_every: self.duration_s("eventTypes:refreshEveryS"),
+        }
+    }
+
+    pub(super) fn storages(&mut self) -> Storages {
         let path = self.text("storages:path").unwrap_or_default();
         Storages {
             data_dir: self.cwd.join(path),
             slots: self.size("storages:engines:sqlite:slots"),
             cache_bytes: self.integer("storages:engines:sqlite:cacheBytes"),
+            content_indexes: self.content_indexes(),
         }
+    }
+
+    fn content_indexes(&mut self) -> Vec<ContentIndex> {
+        let list = self.tree.get(content_indexes::KEY);
+        list.as_ref()
+            .and_then(Value::as_array)
+            .map_or_else(Vec::new, |list| content_indexes::indexes(list, self.findings))
     }
 
     pub(super) fn series(&mut self) -> Series {
@@ -321,6 +348,7 @@ impl Reader<'_> {
             _ => HashAlgorithm::Sha256,
         };
         Integrity {
+            attachments: self.flag("integrity:isActive:attachments"),
             events: self.flag("integrity:isActive:events"),
             accesses: self.flag("integrity:isActive:accesses"),
             algorithm,

@@ -490,3 +490,59 @@ fn check_lists_what_is_mapped_and_what_has_no_effect_but_not_the_defaults() {
     assert!(!check(&Case::with_file("x: 1").load(), &mut out).unwrap());
     assert!(String::from_utf8(out).unwrap().starts_with("[config-validation] Configuration is invalid"));
 }
+
+#[test]
+fn account_fields_come_from_the_configuration_and_the_shipped_one_is_the_address() {
+    let ids = |config: &Config| -> Vec<String> {
+        let fields = config.account_streams.fields().iter();
+        fields.map(|field| field.id.clone()).filter(|id| id.starts_with(":system:")).collect()
+    };
+    assert_eq!(ids(&Case::valid_with("{}").config()), [":system:email"]);
+    let config = Case::valid_with(
+        "custom: {systemStreams: {other: [{id: log, type: note/txt}], account: [{id: ':system:phone', type: string/pryv, extra: 1, children: [{id: area, type: string/pryv, isShown: false}]}, {id: badge, name: Badge, type: identifier/string, isIndexed: true, isUnique: true, regexValidation: '^[A-Z]+$', regexError: {code: c, message: m}}]}}",
+    )
+    .config();
+    assert_eq!(ids(&config), [":system:phone", ":system:area", ":system:badge"]);
+    let streams = &config.account_streams;
+    assert_eq!(streams.parent_of(":system:area"), Some(":system:phone"));
+    assert!(streams.is_hidden(":system:area") && !streams.is_hidden(":system:phone"));
+    let badge = streams.get(":system:badge").unwrap();
+    assert_eq!((badge.name.as_str(), badge.unique, badge.regex.as_deref()), ("Badge", true, Some("^[A-Z]+$")));
+    assert_eq!(badge.regex_error, Some(("c".to_owned(), "m".to_owned())));
+    assert_eq!(streams.get(":system:phone").unwrap().name, "phone");
+}
+
+#[test]
+fn account_fields_that_make_no_sense_stop_the_start() {
+    for (wrong, why) in [
+        ("account: [{id: a, type: a/b}]", "the id"),
+        ("account: [{id: ':_system:own', type: a/b}]", "the id"),
+        ("account: [{id: password, type: a/b}]", "means something else"),
+        ("account: [{type: a/b}]", "needs an id"),
+        ("account: [{id: phone}]", "needs a type"),
+        ("account: [{id: phone, type: Not/good}]", "the type"),
+        ("account: [{id: phone, type: none}]", "the type"),
+        ("account: [{id: phone, type: a/b, name: x}]", "the name"),
+        ("account: [{id: phone, type: a/b, isShown: 1}]", "isShown must be"),
+        ("account: [{id: phone, type: a/b, children: {}}]", "children must be"),
+        ("account: [{id: phone, type: a/b, children: [{id: ok, type: none}]}]", "the type"),
+        ("account: [{id: phone, type: a/b, default: []}]", "the default"),
+        ("account: [{id: phone, type: a/b, regexValidation: '('}]", "regexValidation"),
+        ("account: [{id: phone, type: a/b, regexError: {code: 1}}]", "regexError"),
+        ("account: [{id: phone, type: a/b, isUnique: true}]", "isUnique needs isIndexed"),
+        ("account: [{id: phone, type: a/b}, {id: ':system:phone', type: a/b}]", "there twice"),
+        ("account: [{id: phone, type: a/b}]\n    other: [{id: phone, type: a/b}]", "there twice"),
+        ("other: [{id: phone, type: a/b, isUnique: true, isIndexed: true}]", "an other stream"),
+        ("other: [{id: phone, type: a/b, isIndexed: true}]", "an other stream"),
+        ("other: [{id: phone, type: a/b, isEditable: false}]", "an other stream"),
+        ("other: [{id: phone, type: a/b, isShown: false}]", "an other stream"),
+        ("other: [{id: phone, type: a/b, isRequiredInValidation: true}]", "an other stream"),
+    ] {
+        let problems = Case::valid_with(&format!("custom:\n  systemStreams:\n    {wrong}")).problems();
+        let text = problems.join("; ");
+        assert!(
+            problems.len() == 1 && text.contains(why) && text.contains("invalid custom system stream"),
+            "{wrong}: {text}"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use model::schema::Schema;
 use serde_json::{Map, Value, json};
 use shards::Response;
 
-use super::{MethodId, Outcome, params};
+use super::{MethodId, Outcome, attachments, params};
 use crate::context::Context;
 use crate::edge::Body;
 use crate::error::{ApiError, ApiResult};
@@ -28,6 +28,9 @@ static CALLS: LazyLock<Schema> = LazyLock::new(|| {
 
 /// How deep batches may hold batches.
 const DEPTH_MAX: usize = 3;
+/// From here on the calls of a batch are refused: their results wait in memory for the last one. A result that passes it
+/// is still given.
+const RESULTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub async fn answer(shard: &Rc<Shard>, call: UserCall) -> Response {
     let UserCall { entry, auth, body, source, echo, .. } = call;
@@ -42,9 +45,10 @@ pub async fn answer(shard: &Rc<Shard>, call: UserCall) -> Response {
     let batch_audit = context.audit.clone();
     let calls = match body {
         Body::Json(value) => value,
-        Body::Absent | Body::Raw { .. } => Value::Object(Map::new()),
+        Body::Absent | Body::Raw { .. } | Body::Upload { .. } | Body::Multipart { .. } => Value::Object(Map::new()),
     };
     let outcome = run(&mut context, &calls, 0).await;
+    attachments::settle(&mut context).await;
     shard.audited(&entry, &batch_audit, outcome.as_ref().err());
     let response = match outcome {
         Ok(results) => {
@@ -69,7 +73,11 @@ async fn run(context: &mut Context, calls: &Value, depth: usize) -> ApiResult<St
         if index > 0 {
             results.push(',');
         }
-        results.push_str(&Box::pin(one(context, call, depth)).await);
+        let result = match results.len() < RESULTS_BYTES_MAX {
+            true => Box::pin(one(context, call, depth)).await,
+            false => failed(&too_much()),
+        };
+        results.push_str(&result);
     }
     results.push(']');
     if opened_here {
@@ -94,7 +102,10 @@ async fn one(context: &mut Context, call: &Value, depth: usize) -> String {
     // A call before this one, or somebody else, may have deleted the access.
     let outcome = match context.reload_access() {
         Err(error) => Err(error),
-        Ok(()) if id == MethodId::CallBatch && depth < DEPTH_MAX => {
+        Ok(()) if id == MethodId::CallBatch && depth >= DEPTH_MAX => {
+            Err(ApiError::invalid_operation(format!("Batches may hold batches up to {DEPTH_MAX} deep.")))
+        }
+        Ok(()) if id == MethodId::CallBatch => {
             let results = run(context, params, depth + 1).await;
             context.audit = audit;
             results.map(|results| format!("{{\"results\":{results}}}"))
@@ -120,6 +131,11 @@ async fn text_of(context: &mut Context, outcome: ApiResult<Outcome>) -> ApiResul
             Ok(text)
         }
     }
+}
+
+fn too_much() -> ApiError {
+    let message = "The results of this batch are too large; send the rest of the calls in another one.";
+    ApiError::new(413, "too-many-results", message).with_data(json!({ "limitBytes": RESULTS_BYTES_MAX }))
 }
 
 fn failed(error: &ApiError) -> String {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use model::event::SERIES_PREFIX;
 use model::permission::reserved::{EMAILS_ROOT, SHARED_SECRETS_ROOT, Store, in_store};
-use model::permission::{AccountStreams, Reserved, reserved};
+use model::permission::{Reserved, reserved};
 use model::schema::{Problem, Schema};
 use model::types::ContentError;
 use model::{AccessKind, Duration, Event};
@@ -13,11 +13,13 @@ use storage::StoreError;
 use storage::base::{Answer, Found, Read, Write, Written};
 
 use super::params::{self, checked};
-use super::{Outcome, account_events, refused};
+use super::{Outcome, account_events, attachments, refused};
 use crate::context::Context;
 use crate::error::{ApiError, ApiResult};
 
 const PROTECTED: [&str; 7] = ["id", "attachments", "integrity", "created", "createdBy", "modified", "modifiedBy"];
+/// Each is looked up, linked and told with every read of the event.
+const STREAM_IDS_MAX: usize = 1_000;
 const TYPE_PATTERN: &str = "^(series:)?[a-z0-9-]+/[a-z0-9-]+$";
 const ID_PATTERN: &str = "^(:[a-z0-9-]+:[a-zA-Z0-9-]{1,256}|c[a-z0-9-]{24}|[a-z][a-z0-9]{23})$";
 
@@ -57,7 +59,7 @@ static ON_ITEM: LazyLock<Schema> = LazyLock::new(|| {
 fn item_properties() -> Map<String, Value> {
     let properties = json!({
         "id": { "type": "string" },
-        "streamIds": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        "streamIds": { "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": STREAM_IDS_MAX },
         "time": { "type": "number" },
         "duration": { "type": ["number", "null"] },
         "type": { "type": "string", "pattern": TYPE_PATTERN },
@@ -82,7 +84,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     let mut out = Map::new();
     let found = match find(context, id).await? {
         Some(found) => found,
-        None => return get_account_event(context, id, with_history),
+        None => return account_events::get_one(context, id, with_history).await,
     };
     // In deletion mode `keep-everything` a deleted event is still shown whole.
     let deleted = match &found {
@@ -98,7 +100,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
         }
         Found::Event(event) | Found::Kept(_, event) => {
             let grant = context.caller(|caller, _| caller.read_event(&event.stream_ids)).map_err(refused)?;
-            let mut shown = event.to_json();
+            let mut shown = attachments::shown(context, &event);
             if let Some(deleted) = deleted {
                 shown.insert("deleted".into(), model::time::number(deleted));
             }
@@ -116,21 +118,7 @@ pub async fn get_one(context: &mut Context, params: &Value) -> ApiResult<Outcome
     Ok(Outcome::Fields(out))
 }
 
-/// The event of an account field; former values are not kept yet.
-fn get_account_event(context: &mut Context, id: &str, with_history: bool) -> ApiResult<Outcome> {
-    let field = account_events::field_of(id).ok_or_else(|| ApiError::unknown_resource("event", id))?;
-    context.caller(|caller, _| caller.read_event(std::slice::from_ref(&field.id))).map_err(refused)?;
-    let event = account_events::event_of(context, field).ok_or_else(|| ApiError::unknown_resource("event", id))?;
-    context.audit.detail.insert("recordCount".into(), 1.into());
-    let mut out = Map::new();
-    out.insert("event".into(), event.into());
-    if with_history {
-        out.insert("history".into(), json!([]));
-    }
-    Ok(Outcome::Fields(out))
-}
-
-async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
+pub(super) async fn find(context: &Context, id: &str) -> ApiResult<Option<Found>> {
     let grant = context.caller(|caller, _| caller.any());
     match context.read(grant, Read::Event { id: id.to_owned() }).await? {
         Answer::Event(found) => Ok(found),
@@ -150,9 +138,14 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     check_namespaces(&event)?;
     check_streams(context, &event.stream_ids)?;
     set_content(context, &mut event, params.get("content").is_some_and(|content| !content.is_null()))?;
+    if account_events::is_meant(&event.stream_ids) {
+        attachments::check_none(context)?;
+        return account_events::create(context, &event, params::text(params, "id")).await;
+    }
     check_store(context, &event)?;
     let grant = context.caller(|caller, _| caller.create_event(&event.stream_ids)).map_err(refused)?;
-    account_events::check_not_written(&event.stream_ids)?;
+    attachments::attach(context, &mut event)?;
+    attachments::place(context, &event.id).await?;
     let written = context.commit(grant, Write::CreateEvent { event: Box::new(event) }).await;
     finish(context, written.map_err(taken)?)
 }
@@ -193,7 +186,7 @@ fn apply(event: &mut Event, given: &Map<String, Value>) {
 }
 
 /// Spec 03, section 12.
-fn check_namespaces(event: &Event) -> ApiResult<()> {
+pub(super) fn check_namespaces(event: &Event) -> ApiResult<()> {
     let forbid = |message: &'static str, id: &str| Err(ApiError::forbidden(message).with_data(json!({ "id": id })));
     if event.kind == "shared-secret/item" {
         return forbid("This type belongs to shared secrets.", "shared-secret-reserved-type");
@@ -218,7 +211,7 @@ fn check_streams(context: &Context, stream_ids: &[String]) -> ApiResult<()> {
     let (unknown, trashed) = context.caller(|_, space| {
         let is_unknown = |id: &&String| match Store::of(id) {
             Store::Local => !space.tree.contains(id) && ![EMAILS_ROOT, SHARED_SECRETS_ROOT].contains(&id.as_str()),
-            Store::Account => !AccountStreams::shipped().contains(id),
+            Store::Account => !context.account_streams().contains(id),
             // Any access and any method has a stream there.
             Store::Audit => !is_audit_active,
             Store::Unknown(_) => true,
@@ -245,7 +238,7 @@ fn check_store(context: &Context, event: &Event) -> ApiResult<()> {
     let is_personal = context.access.kind == AccessKind::Personal;
     let is_mixed = !event.stream_ids.iter().all(in_audit);
     if Store::of(&event.id) != Store::Local || (is_personal && is_mixed && event.stream_ids.iter().any(in_audit)) {
-        return Err(ApiError::invalid_structure("An event and all of its streams must be of the same data store."));
+        return Err(account_events::other_store());
     }
     if is_personal && !is_mixed {
         let message = "Error from data store \"_audit\": events.create is not supported.";
@@ -256,7 +249,7 @@ fn check_store(context: &Context, event: &Event) -> ApiResult<()> {
 
 /// Content against its type; a series event gets its descriptor from the server.
 fn set_content(context: &Context, event: &mut Event, is_content_given: bool) -> ApiResult<()> {
-    let catalogue = &context.shard.node.catalogue;
+    let catalogue = context.shard.node.event_types.current();
     if let Some(element) = event.kind.strip_prefix(SERIES_PREFIX) {
         let content = catalogue.series_content(element).map_err(|_| unknown_series(&event.kind))?;
         if is_content_given {
@@ -280,7 +273,7 @@ fn unknown_series(kind: &str) -> ApiError {
     ApiError::new(400, "invalid-event-type", message).with_data(json!({ "type": kind }))
 }
 
-fn content_error(data: Value) -> ApiError {
+pub(super) fn content_error(data: Value) -> ApiError {
     ApiError { message: "The event content's format is invalid.".into(), ..ApiError::invalid_parameters(data) }
 }
 
@@ -298,13 +291,13 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     params::check_protected(&mut update, &PROTECTED, context.shard.node.config.ignore_protected_fields)?;
     let mut next = Event::default();
     apply(&mut next, &update);
-    let new_streams = update.contains_key("streamIds").then_some(next.stream_ids);
+    let new_streams = update.contains_key("streamIds").then(|| next.stream_ids.clone());
     if let Some(new_streams) = &new_streams {
         check_streams(context, new_streams)?;
     }
     let _turn = context.event_turn(id).await;
     let Some(Found::Event(current)) = find(context, id).await? else {
-        return Err(refuse_account_event(context, id, new_streams.as_deref()));
+        return account_events::update(context, id, &update, &next).await;
     };
     if let Some(new_streams) = &new_streams
         && context.access.kind == AccessKind::Personal
@@ -319,26 +312,26 @@ pub async fn update(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     apply(&mut next, &update);
     check_type_change(context, &current, &next)?;
     check_namespaces(&next)?;
-    account_events::check_not_written(&next.stream_ids)?;
-    set_content(context, &mut next, update.get("content").is_some_and(|content| !content.is_null()))?;
+    if account_events::is_meant(&next.stream_ids) {
+        return Err(account_events::other_store());
+    }
+    let is_content_given = update.get("content").is_some_and(|content| !content.is_null());
+    if next.series_element().is_some() && next.kind == current.kind && !is_content_given {
+        // A series stays what it is, whatever the catalogue has become.
+        next.content.clone_from(&current.content);
+    } else {
+        set_content(context, &mut next, is_content_given)?;
+    }
     let write = Write::UpdateEvent { event: Box::new(next), expected_modified: current.modified };
     let written = context.commit(grant, write).await?;
     finish(context, written)
 }
 
-/// Account fields are changed through their events one day; what has no event at all is unknown.
-fn refuse_account_event(context: &Context, id: &str, new_streams: Option<&[String]>) -> ApiError {
-    let Some(field) = account_events::field_of(id) else { return ApiError::unknown_resource("event", id) };
-    match context.caller(|caller, _| caller.update_event(std::slice::from_ref(&field.id), new_streams)) {
-        Ok(_) => account_events::refuse_update(field, new_streams),
-        Err(why) => refused(why),
-    }
-}
-
-/// Series stay series, and of a type that the catalogue knows.
+/// Series stay series, and become only what the catalogue knows.
 fn check_type_change(context: &Context, current: &Event, next: &Event) -> ApiResult<()> {
     if let Some(element) = next.series_element()
-        && context.shard.node.catalogue.series_content(element).is_err()
+        && next.kind != current.kind
+        && !context.shard.node.event_types.current().contains(element)
     {
         return Err(unknown_series(&next.kind));
     }
@@ -353,9 +346,7 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     let id = params::text(params, "id").unwrap_or_default();
     let _turn = context.event_turn(id).await;
     let Some(Found::Event(mut event)) = find(context, id).await? else {
-        let field = account_events::field_of(id).ok_or_else(|| ApiError::unknown_resource("event", id))?;
-        context.caller(|caller, _| caller.delete_event(std::slice::from_ref(&field.id))).map_err(refused)?;
-        return Err(account_events::not_editable(&field.id));
+        return Err(account_events::delete(context, id));
     };
     let grant = context.caller(|caller, _| caller.delete_event(&event.stream_ids)).map_err(refused)?;
     check_namespaces(&event)?;
@@ -366,17 +357,20 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
         return finish(context, written);
     }
     context.commit(grant, Write::DeleteEvent { id: id.to_owned(), expected_modified }).await?;
+    if !event.attachments.is_empty() {
+        context.unsettled.push(id.to_owned());
+    }
     context.space.data.borrow_mut().forget_holder(id);
     context.shard.forget_series(event.series_key.as_slice());
     Ok(Outcome::field("eventDeletion", json!({ "id": id })))
 }
 
-fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
+pub(super) fn finish(context: &Context, written: Written) -> ApiResult<Outcome> {
     let Written::Event(event) = written else {
         return Err(ApiError::unexpected("an event was written, something else came back"));
     };
     if event.series_key.is_some() {
         context.space.data.borrow_mut().forget_holder(&event.id);
     }
-    Ok(Outcome::field("event", event.to_json()))
+    Ok(Outcome::field("event", attachments::shown(context, &event)))
 }

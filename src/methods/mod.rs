@@ -3,6 +3,7 @@
 pub mod access_info;
 pub mod accesses;
 pub mod account_events;
+pub mod attachments;
 pub mod auth;
 pub mod batch;
 pub mod events;
@@ -35,11 +36,16 @@ pub enum MethodId {
     EventsGetOne,
     EventsCreate,
     EventsUpdate,
+    /// `events.update` with files: a route of its own, and no name of its own.
+    EventsAddAttachments,
     EventsDelete,
+    /// A route only: no batch calls it.
+    EventsGetAttachment,
+    EventsDeleteAttachment,
 }
 
 impl MethodId {
-    const ALL: [(Self, &'static str); 17] = [
+    const ALL: [(Self, &'static str); 20] = [
         (Self::GetAccessInfo, "getAccessInfo"),
         (Self::CallBatch, "callBatch"),
         (Self::ServiceInfo, "service.info"),
@@ -56,7 +62,10 @@ impl MethodId {
         (Self::EventsGetOne, "events.getOne"),
         (Self::EventsCreate, "events.create"),
         (Self::EventsUpdate, "events.update"),
+        (Self::EventsAddAttachments, "events.update"),
         (Self::EventsDelete, "events.delete"),
+        (Self::EventsGetAttachment, "events.getAttachment"),
+        (Self::EventsDeleteAttachment, "events.deleteAttachment"),
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -64,7 +73,8 @@ impl MethodId {
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
+        let found = Self::ALL.iter().find(|(_, known)| *known == name).map(|(id, _)| *id);
+        found.filter(|id| *id != Self::EventsGetAttachment)
     }
 
     /// `events.get` -> `events:get`, the key of the usage counters (spec 01, section 10).
@@ -82,7 +92,14 @@ impl MethodId {
 
     /// Methods that read an event, and write it if it is still the same.
     pub fn changes_event(self) -> bool {
-        matches!(self, Self::EventsCreate | Self::EventsUpdate | Self::EventsDelete)
+        matches!(
+            self,
+            Self::EventsCreate
+                | Self::EventsUpdate
+                | Self::EventsAddAttachments
+                | Self::EventsDelete
+                | Self::EventsDeleteAttachment
+        )
     }
 
     /// Whether the counter grows even if the method then fails (spec 01, section 10).
@@ -124,8 +141,10 @@ pub async fn run(id: MethodId, context: &mut Context, params: &Value) -> ApiResu
         MethodId::EventsCreate => events::create(context, params).await,
         MethodId::EventsUpdate => events::update(context, params).await,
         MethodId::EventsDelete => events::delete(context, params).await,
-        // A batch inside a batch is run by `batch` itself; a login needs a call without an access.
-        MethodId::CallBatch | MethodId::AuthLogin => {
+        MethodId::EventsAddAttachments => attachments::add(context, params).await,
+        MethodId::EventsDeleteAttachment => attachments::delete(context, params).await,
+        // A batch inside a batch is run by `batch` itself; a login needs a call without an access; a file is no JSON.
+        MethodId::CallBatch | MethodId::AuthLogin | MethodId::EventsGetAttachment => {
             let message = format!("Unexpected error: {} cannot be called with an access", id.as_str());
             Err(ApiError::new(500, "unexpected-error", message))
         }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use model::permission::reserved::AUDIT_ROOT;
-use model::permission::{AccountStreams, ListRefused, ListStreams, Reserved, STREAM_DEPTH_MAX, Store, reserved};
+use model::permission::{ListRefused, ListStreams, Reserved, STREAM_DEPTH_MAX, Store, reserved};
 use model::query::TrashState;
 use model::schema::Schema;
 use model::{AccessKind, Stream, slug};
@@ -158,7 +158,7 @@ pub async fn create(context: &mut Context, params: &Value) -> ApiResult<Outcome>
 /// The parent must exist and not be in the trash itself (a trashed ancestor does not matter).
 fn check_parent(context: &Context, parent_id: Option<&str>) -> ApiResult<()> {
     let Some(parent_id) = parent_id else { return Ok(()) };
-    if reserved(parent_id) == Some(Reserved::Account) && AccountStreams::shipped().contains(parent_id) {
+    if reserved(parent_id) == Some(Reserved::Account) && context.account_streams().contains(parent_id) {
         return Ok(());
     }
     let trashed = context.caller(|_, space| space.tree.get(parent_id).map(|parent| parent.trashed));
@@ -271,13 +271,13 @@ fn find(context: &Context, id: &str, method: &str) -> ApiResult<Stream> {
     }
     let is_personal = context.access.kind == AccessKind::Personal;
     match Store::of(id) {
-        Store::Account if AccountStreams::shipped().contains(id) && is_personal => Err(system_stream()),
+        Store::Account if context.account_streams().contains(id) && is_personal => Err(system_stream()),
         Store::Audit if !context.shard.node.config.audit.active => Err(ApiError::unknown_resource("stream", id)),
         Store::Audit if is_personal => {
             let message = format!("Error from data store \"_audit\": {method} is not supported.");
             Err(ApiError::new(501, "api-unavailable", message))
         }
-        Store::Account if AccountStreams::shipped().contains(id) => Err(ApiError::not_granted()),
+        Store::Account if context.account_streams().contains(id) => Err(ApiError::not_granted()),
         Store::Audit => Err(ApiError::not_granted()),
         _ => Err(ApiError::unknown_resource("stream", id)),
     }
@@ -370,7 +370,7 @@ pub async fn delete(context: &mut Context, params: &Value) -> ApiResult<Outcome>
     finish_deletion(context, id, &ids, written)
 }
 
-fn finish_deletion(context: &Context, id: &str, ids: &[String], written: Written) -> ApiResult<Outcome> {
+fn finish_deletion(context: &mut Context, id: &str, ids: &[String], written: Written) -> ApiResult<Outcome> {
     let deleted = match written {
         Written::StreamDeletion(deleted) => deleted,
         Written::LinkedEventsExist => {
@@ -389,6 +389,8 @@ fn finish_deletion(context: &Context, id: &str, ids: &[String], written: Written
         }
     });
     context.shard.forget_series(&deleted.series);
+    let gone = deleted.events.iter().filter(|(action, _)| *action == "deleted");
+    context.unsettled.extend(gone.map(|(_, event)| event.clone()));
     let events = deleted.events.iter().map(|(action, event)| json!({ "action": action, "id": event }));
     let mut out = Map::new();
     out.insert(UPDATED_EVENTS.into(), events.collect());

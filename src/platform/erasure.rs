@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use model::{AccessKind, Grant, Right, ServerTask, UserEntry};
 use serde_json::{Map, Value, json};
+use shards::Lane;
 use storage::StoreError;
 use storage::base::{Write, WriteCall, Written};
 use storage::platform::Command;
@@ -33,6 +34,7 @@ pub async fn delete_user(shard: &Rc<Shard>, incoming: &Incoming, username: &str)
         Err(error) => return Err(error.into()),
     };
     shard.node.forget_account(&series);
+    remove_files(shard, &entry).await?;
     for index in 0..shard.handle.count {
         let mut message = Message::ForgetUser { user: entry.user.clone(), series: series.clone() };
         for _ in 0..FORGET_TRIES {
@@ -49,10 +51,17 @@ pub async fn delete_user(shard: &Rc<Shard>, incoming: &Incoming, username: &str)
     Ok(out.as_object().cloned().unwrap_or_default())
 }
 
+/// The name is not free before the files are gone: an attempt that fails here can be made again.
+async fn remove_files(shard: &Shard, entry: &UserEntry) -> ApiResult<()> {
+    let (files, user) = (shard.node.files.clone(), entry.user.clone());
+    let removed = shard.node.pool.run(Lane::File, move || files.remove_user(&user)).await;
+    removed.map_err(|_| ApiError::busy())?.map_err(ApiError::unexpected)
+}
+
 /// `user-account.delete` says who may: the admin key, or the user's own personal token.
 async fn authorize(shard: &Rc<Shard>, incoming: &Incoming, entry: &UserEntry) -> ApiResult<()> {
     let may = &shard.node.config.user_account_delete;
-    let auth = incoming.authorization.as_deref().and_then(parse_auth);
+    let auth = incoming.authorization.as_deref().and_then(parse_auth).filter(|auth| !auth.is_key_bound);
     let token = auth.map(|auth| auth.token);
     if may.admin_token && is_admin(shard, token.as_deref()) {
         return Ok(());

@@ -7,18 +7,19 @@
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use model::permission::AccountStreams;
+use model::permission::account_streams::CONFIGURED_PREFIX;
+use model::permission::{AccountField, AccountStreams};
 use model::schema::Schema;
 use model::{Grant, NewAccount, Right, ServerTask, Session, UserEntry, UserId};
 use serde_json::{Map, Value, json};
 use shards::placement;
 use storage::StoreError;
-use storage::base::{Write, WriteCall};
+use storage::base::{self, Read, ReadCall, Write, WriteCall};
 use storage::platform::{Answer, Command};
 
 use crate::config::Secret;
 use crate::error::{ApiError, ApiResult};
-use crate::methods::{auth, params};
+use crate::methods::{account_events, auth, params};
 use crate::node::{Node, Shard};
 use crate::passwords;
 use crate::reply;
@@ -29,75 +30,98 @@ const DRY_RUN_USERNAME: &str = "backloop";
 const INVITATION: &str = "invitationToken";
 pub const USERNAME_PATTERN: &str = "^[a-z0-9][a-z0-9-]{3,58}[a-z0-9]$";
 
+/// The shipped account field, with messages of its own.
+const EMAIL: &str = "email";
+const EMAIL_CHARS_MAX: u64 = 300;
+
 /// Code of a missing property in `messages`.
 const MISSING: &str = "OBJECT_MISSING_REQUIRED_PROPERTY";
 
-static REGISTER: LazyLock<Schema> = LazyLock::new(|| {
-    let message = |code: &str, message: &str| json!({ "code": code, "message": message });
+/// What a registration must look like, with the account fields of this platform (spec 09, section 2).
+pub fn schema(streams: &AccountStreams) -> Schema {
+    let mut properties = own_properties();
+    let mut required = vec!["username", "password", "appId"];
+    for field in streams.fields().iter().filter(|field| field.id.starts_with(CONFIGURED_PREFIX) && field.has_value) {
+        properties.insert(field.field_name().to_owned(), property_of(field));
+        if field.required {
+            required.push(field.field_name());
+        }
+    }
+    params::schema(json!({ "type": "object", "properties": properties, "required": required }))
+}
+
+fn message(code: &str, message: &str) -> Value {
+    json!({ "code": code, "message": message })
+}
+
+/// A configured field: a text, with the messages that it has for its own pattern, or those of the shipped address.
+fn property_of(field: &AccountField) -> Value {
+    if field.field_name() == EMAIL {
+        return json!({
+            "type": "string", "maxLength": EMAIL_CHARS_MAX,
+            "messages": {
+                "INVALID_TYPE": message("email-invalid", "Email is invalid"),
+                MISSING: message("email-required", "Email is required"),
+            },
+        });
+    }
+    let mut property = json!({ "type": "string", "maxLength": account_events::FIELD_CHARS_MAX });
+    let Some(property_map) = property.as_object_mut() else { return property };
+    if let Some(pattern) = &field.regex {
+        property_map.insert("pattern".into(), pattern.as_str().into());
+    }
+    if let Some((code, text)) = &field.regex_error {
+        property_map.insert("messages".into(), json!({ "PATTERN": message(code, text) }));
+    }
+    property
+}
+
+/// What does not depend on the configuration.
+fn own_properties() -> Map<String, Value> {
     let username =
         "Username should have from 5 to 60 characters and contain only lower-case letters, numbers or dashes.";
-    params::schema(json!({
-        "type": "object",
-        "properties": {
-            "username": {
-                "type": "string", "pattern": USERNAME_PATTERN,
-                "messages": {
-                    "PATTERN": message("username-invalid", username),
-                    MISSING: message("username-required", "Username is required"),
-                },
-            },
-            "password": {
-                "type": "string", "minLength": 6, "maxLength": 100,
-                "messages": {
-                    "MIN_LENGTH": message("password-invalid", "Password should have from 6 to 100 characters"),
-                    "MAX_LENGTH": message("password-invalid", "Password should have from 6 to 100 characters"),
-                    MISSING: message("password-required", "Password is required"),
-                    "INVALID_TYPE": message("password-invalid", "Password should have from 6 to 100 characters"),
-                },
-            },
-            "email": {
-                "type": "string", "maxLength": 300,
-                "messages": {
-                    "INVALID_TYPE": message("email-invalid", "Email is invalid"),
-                    MISSING: message("email-required", "Email is required"),
-                },
-            },
-            "appId": {
-                "type": "string", "minLength": 6, "maxLength": 99,
-                "messages": {
-                    "MIN_LENGTH": message("appid-invalid", "Invalid app Id"),
-                    "MAX_LENGTH": message("appid-invalid", "Invalid app Id"),
-                    "INVALID_TYPE": message("appid-invalid", "Invalid app Id"),
-                    MISSING: message("appid-invalid", "Invalid app Id"),
-                },
-            },
-            "invitationToken": {
-                "type": "string",
-                "messages": { "INVALID_TYPE": message("invitationToken-invalid", "Invalid invitation token") },
-            },
-            "referer": {
-                "type": ["string", "null"], "minLength": 1, "maxLength": 99,
-                "messages": {
-                    "MIN_LENGTH": message("referer-invalid", "Invalid referer"),
-                    "MAX_LENGTH": message("referer-invalid", "Invalid referer"),
-                    "INVALID_TYPE": message("referer-invalid", "Invalid referer"),
-                },
-            },
-            "language": {
-                "type": "string", "minLength": 1, "maxLength": 5,
-                "messages": {
-                    "MIN_LENGTH": message("language-invalid", "Invalid language"),
-                    "MAX_LENGTH": message("language-invalid", "Invalid language"),
-                },
+    let password = message("password-invalid", "Password should have from 6 to 100 characters");
+    let app_id = message("appid-invalid", "Invalid app Id");
+    let referer = message("referer-invalid", "Invalid referer");
+    let language = message("language-invalid", "Invalid language");
+    let properties = json!({
+        "username": {
+            "type": "string", "pattern": USERNAME_PATTERN,
+            "messages": {
+                "PATTERN": message("username-invalid", username),
+                MISSING: message("username-required", "Username is required"),
             },
         },
-        "required": ["username", "password", "email", "appId"],
-    }))
-});
+        "password": {
+            "type": "string", "minLength": 6, "maxLength": 100,
+            "messages": {
+                "MIN_LENGTH": password, "MAX_LENGTH": password, "INVALID_TYPE": password,
+                MISSING: message("password-required", "Password is required"),
+            },
+        },
+        "appId": {
+            "type": "string", "minLength": 6, "maxLength": 99,
+            "messages": { "MIN_LENGTH": app_id, "MAX_LENGTH": app_id, "INVALID_TYPE": app_id, MISSING: app_id },
+        },
+        INVITATION: {
+            "type": "string",
+            "messages": { "INVALID_TYPE": message("invitationToken-invalid", "Invalid invitation token") },
+        },
+        "referer": {
+            "type": ["string", "null"], "minLength": 1, "maxLength": 99,
+            "messages": { "MIN_LENGTH": referer, "MAX_LENGTH": referer, "INVALID_TYPE": referer },
+        },
+        "language": {
+            "type": "string", "minLength": 1, "maxLength": 5,
+            "messages": { "MIN_LENGTH": language, "MAX_LENGTH": language },
+        },
+    });
+    properties.as_object().cloned().unwrap_or_default()
+}
 
 /// Creates an account and answers `{username, apiEndpoint}`.
 pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String, Value>> {
-    let params = params::checked(&REGISTER, params)?;
+    let params = params::checked(&shard.node.registration, params)?;
     let text = |name: &str| params::text(params, name).unwrap_or_default();
     check_complexity(&shard.node, text("password"))?;
     let invitation = params::text(params, "invitationToken");
@@ -107,7 +131,7 @@ pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String
         return Err(taken_user([("username".to_owned(), Value::from(username))].into_iter().collect()));
     }
     if username == DRY_RUN_USERNAME {
-        return dry_run(shard, username, text("email")).await;
+        return dry_run(shard, username, unique_fields(&shard.node.config.account_streams, params)).await;
     }
     let user = UserId::new(model::id::fresh_item_id());
     let slot = placement::slot_of(user.as_str(), shard.node.base.slots());
@@ -115,7 +139,7 @@ pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String
     // The hash is made before the name is taken: it is the slow part, and may be refused.
     let hash =
         passwords::hash(&shard.node.pool, shard.node.config.auth.password_hash, text("password").to_owned()).await?;
-    reserve(shard, &entry, text("email"), invitation).await?;
+    reserve(shard, &entry, unique_fields(&shard.node.config.account_streams, params), invitation).await?;
     let (account, token) = new_account(&shard.node, params, hash);
     create(shard, &entry, account).await?;
     shard.platform(Command::Confirm { user: entry.user.clone() }).await?;
@@ -126,8 +150,12 @@ pub async fn register(shard: &Rc<Shard>, params: &Value) -> ApiResult<Map<String
 }
 
 /// Takes the name and what may be used once, or names all conflicts.
-async fn reserve(shard: &Shard, entry: &UserEntry, email: &str, invitation: Option<&str>) -> ApiResult<()> {
-    let mut unique = vec![("email".to_owned(), email.to_owned())];
+async fn reserve(
+    shard: &Shard,
+    entry: &UserEntry,
+    mut unique: Vec<(String, String)>,
+    invitation: Option<&str>,
+) -> ApiResult<()> {
     if let (Some(token), Some(_)) = (invitation, &shard.node.config.invitation_tokens) {
         unique.push((INVITATION.to_owned(), token.to_owned()));
     }
@@ -138,6 +166,22 @@ async fn reserve(shard: &Shard, entry: &UserEntry, email: &str, invitation: Opti
         Err(StoreError::Taken(taken)) => Err(taken_user(taken.into_iter().collect())),
         Err(other) => Err(other.into()),
     }
+}
+
+/// What must be unique on the platform, of this registration.
+fn unique_fields(streams: &AccountStreams, params: &Map<String, Value>) -> Vec<(String, String)> {
+    let unique = streams.fields().iter().filter(|field| field.unique);
+    let named = |field: &AccountField| {
+        let value = value_of(field, params)?;
+        Some((field.field_name().to_owned(), account_events::text_of(&value)))
+    };
+    unique.filter_map(named).collect()
+}
+
+/// As it was given, or else the default.
+fn value_of(field: &AccountField, params: &Map<String, Value>) -> Option<Value> {
+    let given = params.get(field.field_name()).filter(|value| !value.is_null()).cloned();
+    given.or_else(|| field.default.clone()).filter(|value| field.has_value && !value.is_null())
 }
 
 fn taken_user(taken: Map<String, Value>) -> ApiError {
@@ -157,9 +201,15 @@ async fn owner_of(shard: &Shard, field: &str, value: &str) -> ApiResult<Option<U
     }
 }
 
-async fn dry_run(shard: &Shard, username: &str, email: &str) -> ApiResult<Map<String, Value>> {
-    if owner_of_email(shard, email).await?.is_some() {
-        return Err(taken_user([("email".to_owned(), Value::from(email))].into_iter().collect()));
+async fn dry_run(shard: &Shard, username: &str, unique: Vec<(String, String)>) -> ApiResult<Map<String, Value>> {
+    let mut taken = Map::new();
+    for (field, value) in unique {
+        if owner_of(shard, &field, &value).await?.is_some() {
+            taken.insert(field, value.into());
+        }
+    }
+    if !taken.is_empty() {
+        return Err(taken_user(taken));
     }
     let fields = json!({
         "id": "dummy-test-user",
@@ -214,9 +264,8 @@ fn invalid_invitation() -> ApiError {
 /// The account with its fields and defaults, and the token of its first session.
 fn new_account(node: &Node, params: &Map<String, Value>, password: model::PasswordHash) -> (NewAccount, String) {
     let mut fields = Map::new();
-    for field in AccountStreams::shipped().fields().iter().filter(|field| field.has_value) {
-        let given = params.get(field.field_name()).filter(|value| !value.is_null()).cloned();
-        if let Some(value) = given.or_else(|| field.default.clone()).filter(|value| !value.is_null()) {
+    for field in node.config.account_streams.fields() {
+        if let Some(value) = value_of(field, params) {
             fields.insert(field.field_name().to_owned(), value);
         }
     }
@@ -273,6 +322,7 @@ pub fn sweep(node: &Node) -> Result<usize, StoreError> {
         let reply = node.platform.call(command);
         reply.blocking_recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the platform store stopped".into())))
     };
+    settle_unique(node, &ask)?;
     let Answer::Users(half_made) = ask(Command::HalfMade)? else { return Ok(0) };
     for entry in &half_made {
         let accounts = node.base.accounts(entry.slot)?;
@@ -281,4 +331,18 @@ pub fn sweep(node: &Node) -> Result<usize, StoreError> {
         ask(if exists { Command::Confirm { user } } else { Command::Release { user } })?;
     }
     Ok(half_made.len())
+}
+
+/// A change of a unique field that a crash has cut in two: what the account says counts.
+fn settle_unique(node: &Node, ask: &impl Fn(Command) -> Result<Answer, StoreError>) -> Result<(), StoreError> {
+    let Answer::Fields(doubled) = ask(Command::DoubledUnique)? else { return Ok(()) };
+    for (entry, field) in doubled {
+        let grant = Grant::server_itself(ServerTask::LoadSpace, entry.user.clone(), entry.slot, Right::Read);
+        let stopped = || StoreError::Unavailable("the storage engine has stopped".into());
+        let reply = node.base.read(ReadCall { grant, read: Read::Space, batch: None });
+        let base::Answer::Space(space) = reply.blocking_recv().unwrap_or_else(|_| Err(stopped()))? else { continue };
+        let value = space.fields.get(&field).map(account_events::text_of);
+        ask(Command::SetUnique { user: entry.user, field, value })?;
+    }
+    Ok(())
 }

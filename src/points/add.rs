@@ -7,16 +7,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use model::permission::Refused;
-use model::types::{LeafKind, SeriesField};
 use model::{Event, Grant};
 use serde_json::{Map, Value, json};
 use series::{Ack, Cells, Column, Ingest, IngestError, Points};
 use shards::log_writer::LogRefusal;
 use shards::{Lane, Response};
 use storage::base::{Answer, Found, Read};
-use wire::flatjson::{self, CellKind, Field, FlatJsonError};
+use wire::flatjson::{self, FlatJsonError};
 
 use super::audit_action;
+use super::columns::{self, Columns};
 use super::extents::Extent;
 use crate::context::Context;
 use crate::edge::Body;
@@ -122,12 +122,12 @@ impl Shard {
 
     async fn read_post(self: &Rc<Self>, context: &Context, event_id: String, body: Bytes) -> ApiResult<Post> {
         let (holder, grant) = self.writable_holder(context, &event_id).await?;
-        let schema = self.column_schema(&holder.element)?;
+        let columns = self.columns(&holder);
         let time = holder.time;
         let parsed = if body.len() <= PARSE_INLINE_BYTES_MAX {
-            flatjson::parse(&body, &schema, time).map(|points| convert(points, &schema))
+            read_body(&body, &columns, time)
         } else {
-            let job = move || flatjson::parse(&body, &schema, time).map(|points| convert(points, &schema));
+            let job = move || read_body(&body, &columns, time);
             self.node.pool.run(Lane::Cpu, job).await.map_err(|_| ApiError::busy())?
         };
         Ok(Post { event_id, grant, points: parsed.map_err(bad_body)? })
@@ -185,28 +185,23 @@ impl Shard {
         }
     }
 
-    /// The columns of a series type; from the catalogue once.
-    fn column_schema(&self, element: &str) -> ApiResult<Arc<flatjson::Schema>> {
-        if let Some(schema) = self.points.schemas.borrow().get(element) {
-            return Ok(Arc::clone(schema));
+    /// The columns of a series, made once for all series with the same ones while the catalogue stays the same.
+    pub(super) fn columns(&self, holder: &Holder) -> Arc<Columns> {
+        let generation = self.node.event_types.generation();
+        let mut schemas = self.points.schemas.borrow_mut();
+        if self.points.schemas_of.replace(generation) != generation {
+            schemas.clear();
         }
-        let columns = self.node.catalogue.series_columns(element).map_err(|_| {
-            ApiError::new(400, "invalid-event-type", format!("The series type \"{element}\" is not known."))
-        })?;
-        let field = |field: &SeriesField| Field {
-            name: field.name.as_str().into(),
-            kind: match &field.kind {
-                LeafKind::Number => CellKind::Number,
-                LeafKind::Text => CellKind::Text,
-                LeafKind::Boolean => CellKind::Boolean,
-                LeafKind::Null => CellKind::Null,
-                LeafKind::Other(other) => CellKind::Unsupported(other.as_str().into()),
-            },
-            required: field.required,
-        };
-        let schema = Arc::new(flatjson::Schema { fields: columns.fields.iter().map(field).collect() });
-        self.points.schemas.borrow_mut().insert(element.to_owned(), Arc::clone(&schema));
-        Ok(schema)
+        if let Some(known) = schemas.get(&holder.columns) {
+            return Arc::clone(known);
+        }
+        if schemas.len() >= columns::SCHEMAS_MAX {
+            schemas.clear();
+        }
+        let content = serde_json::from_str(&holder.columns).unwrap_or_default();
+        let columns = Arc::new(Columns::of(&content, &self.node.event_types.current()));
+        schemas.insert(holder.columns.clone(), Arc::clone(&columns));
+        columns
     }
 }
 
@@ -223,7 +218,7 @@ fn holder_of(event: &Event) -> Option<Holder> {
         key: event.series_key?,
         stream_ids: event.stream_ids.clone(),
         time: event.time,
-        element: event.series_element()?.to_owned(),
+        columns: columns::descriptor(event),
         trashed: event.trashed,
     })
 }
@@ -253,6 +248,11 @@ fn json_bytes(body: Body) -> Bytes {
 
 fn bad_body(error: FlatJsonError) -> ApiError {
     ApiError::invalid_structure(error.to_string())
+}
+
+fn read_body(body: &[u8], columns: &Columns, time: f64) -> Result<Points, FlatJsonError> {
+    let schema = columns.schema(body);
+    flatjson::parse(body, &schema, time).map(|points| convert(points, &schema))
 }
 
 /// The parser's columns moved into the engine's.

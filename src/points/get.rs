@@ -67,13 +67,9 @@ impl Shard {
 
     /// As in `content.fields`; columns of a former type of the event come last.
     fn in_schema_order(&self, holder: &Holder, present: &[Arc<str>]) -> Vec<Arc<str>> {
-        let schema = self.node.catalogue.series_columns(&holder.element).ok();
-        let place = |name: &str| {
-            let fields = schema.as_ref().map(|schema| schema.fields.as_slice()).unwrap_or_default();
-            fields.iter().position(|field| field.name == name).unwrap_or(usize::MAX)
-        };
+        let known = self.columns(holder);
         let mut columns = present.to_vec();
-        columns.sort_by_key(|name| place(name));
+        columns.sort_by_key(|name| known.place(name));
         columns
     }
 

@@ -2,6 +2,7 @@
 //! `extents` tells holder events how long their series have become, `resume` makes up at a start for what a crash cut off.
 
 mod add;
+mod columns;
 mod extents;
 mod get;
 pub mod resume;
@@ -18,8 +19,8 @@ use rustc_hash::FxHashMap;
 use series::{Frozen, Ingest, LogEvent, RealDisk};
 use shards::Lane;
 use shards::log_writer::Log;
-use wire::flatjson;
 
+use self::columns::Columns;
 use self::extents::Extents;
 use crate::edge::Auth;
 use crate::error::{ApiError, ApiResult};
@@ -39,11 +40,15 @@ pub struct Points {
     ingest: RefCell<Ingest>,
     log: Log,
     extents: Extents,
-    /// Column lists by element type, as the parser wants them.
-    schemas: RefCell<FxHashMap<String, Arc<flatjson::Schema>>>,
+    /// Column lists by what holder events say of them, for this generation of the catalogue.
+    schemas: RefCell<FxHashMap<String, Arc<Columns>>>,
+    schemas_of: Cell<u64>,
     is_flushing: Cell<bool>,
-    /// Since when there is something in the ring.
+    /// Since when there is something in the ring, and in the one that is being flushed.
     filling_since: Cell<Option<Instant>>,
+    flushing_since: Cell<Option<Instant>>,
+    /// The log was not shortened behind this: the next flush tries again.
+    checkpoint_due: Cell<Option<u64>>,
     is_out_of_space: Cell<bool>,
 }
 
@@ -54,15 +59,19 @@ impl Points {
             log,
             extents: Extents::default(),
             schemas: RefCell::default(),
+            schemas_of: Cell::new(0),
             is_flushing: Cell::new(false),
             filling_since: Cell::new(None),
+            flushing_since: Cell::new(None),
+            checkpoint_due: Cell::new(None),
             is_out_of_space: Cell::new(false),
         }
     }
 
     /// How long the oldest points have been in the ring.
     pub fn age(&self) -> Duration {
-        self.filling_since.get().map_or(Duration::ZERO, |since| since.elapsed())
+        let since = self.flushing_since.get().or_else(|| self.filling_since.get());
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Files and bytes of the log that a restart would replay.
@@ -165,13 +174,14 @@ impl Shard {
         if self.points.is_flushing.replace(true) {
             return;
         }
-        self.points.filling_since.set(None);
+        self.points.flushing_since.set(self.points.filling_since.take());
         let shard = Rc::clone(self);
         shards::rt::spawn(async move {
             match wanted {
                 Some(call) => shard.flush_for_upkeep(call).await,
                 None => drop(shard.flush_ring().await),
             }
+            shard.points.flushing_since.set(None);
             shard.points.is_flushing.set(false);
         });
     }
@@ -187,7 +197,7 @@ impl Shard {
     /// Ring -> segment -> catalog -> checkpoint. Tried again until it succeeds; false when the log has failed.
     async fn flush_ring(self: &Rc<Self>) -> bool {
         if !self.points.ingest.borrow_mut().freeze() && self.points.ingest.borrow().frozen_ready().is_none() {
-            return true;
+            return self.shorten_log(self.points.checkpoint_due.get()).await;
         }
         let Some(frozen) = self.settled_ring().await else { return false };
         loop {
@@ -206,11 +216,18 @@ impl Shard {
         }
         self.points.ingest.borrow_mut().flushed(frozen.through());
         self.node.upkeep.flushed();
-        if let Err(error) = self.points.log.checkpoint(frozen.through()).await {
+        self.shorten_log(Some(frozen.through())).await
+    }
+
+    /// Removes log files behind a flush; what fails is tried again with the next one.
+    async fn shorten_log(&self, through: Option<u64>) -> bool {
+        let Some(sequence) = through else { return true };
+        let done = self.points.log.checkpoint(sequence).await;
+        self.points.checkpoint_due.set(through.filter(|_| done.is_err()));
+        if let Err(error) = &done {
             tracing::warn!(%error, "the series log was not shortened");
-            return false;
         }
-        true
+        done.is_ok()
     }
 
     async fn settled_ring(&self) -> Option<Arc<Frozen>> {

@@ -74,7 +74,7 @@ fn service_info(shard: &Shard, incoming: &Incoming) -> ApiResult<Answered> {
 async fn create_user(shard: &Rc<Shard>, body: &Body, legacy: bool) -> ApiResult<Answered> {
     let mut params = match body {
         Body::Json(value) => value.clone(),
-        Body::Absent | Body::Raw { .. } => json!({}),
+        Body::Absent | Body::Raw { .. } | Body::Upload { .. } | Body::Multipart { .. } => json!({}),
     };
     if let (true, Some(params)) = (legacy, params.as_object_mut()) {
         // The v1 spelling, and only it.

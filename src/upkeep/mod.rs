@@ -1,4 +1,4 @@
-//! Beside the shards, the thread that keeps the segments in order, beside the shards: merges neighbours, writes segments anew without what was
+//! The thread that keeps the segments in order, beside the shards: merges neighbours, writes segments anew without what was
 //! deleted, applies retention, removes files that were replaced. Only one, so that it never takes more than one core.
 //!
 //! ```text

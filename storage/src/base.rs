@@ -10,19 +10,22 @@ use serde_json::{Map, Value};
 
 use crate::{Reply, StoreError};
 
-/// A base engine. No method blocks: the answer comes through the [`Reply`].
+/// A base engine. What gives a [`Reply`] does not block; what gives a `Result`, and [`BaseStore::close`], may: it is for threads
+/// that are no shard's and no runtime's.
 pub trait BaseStore: Send + Sync + 'static {
-    /// Runs one command in the writer of the user's slot. The answer comes after the commit (or, inside a
-    /// batch, as soon as the command ran: the batch's own end is what is durable).
+    /// Runs one command: all of it or nothing, after the user's commands before it. The answer comes after the commit (or,
+    /// inside a batch, as soon as the command ran: the batch's own end is what is durable). After `Engine`, `NoSpace` or
+    /// `Unavailable` nobody knows what is stored: drop the space. After any other error nothing is.
     fn write(&self, call: WriteCall) -> Reply<Written>;
 
     /// Runs one read. Inside a batch it sees the batch's own writes.
     fn read(&self, call: ReadCall) -> Reply<Answer>;
 
-    /// Opens a batch in the writer of a slot: its commands join one transaction with whatever else waits.
+    /// Opens a batch of a slot's user: its commands share a transaction, which the engine may cut into parts and share with
+    /// others (never for longer than others can wait).
     fn batch(&self, slot: SlotId) -> Reply<BatchId>;
 
-    /// Commits what the batch wrote. An error means: nothing of the last part is stored, drop the space.
+    /// Commits what the batch wrote. An error means: the last part is not stored, or nobody knows; drop the space.
     fn batch_end(&self, slot: SlotId, batch: BatchId) -> Reply<()>;
 
     /// Stores audit records that have no write of their own (reads, refusals).
@@ -40,11 +43,11 @@ pub trait BaseStore: Send + Sync + 'static {
     /// Every account of a slot: id and username.
     fn accounts(&self, slot: SlotId) -> Result<Vec<(UserId, String)>, StoreError>;
 
-    /// Commits what waits and closes the files.
+    /// Commits what waits and closes files or connections.
     fn close(&self);
 }
 
-/// A batch that is open in a slot's writer.
+/// A batch that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchId(pub u64);
 
@@ -134,9 +137,11 @@ pub enum Write {
         set: String,
         value: Map<String, Value>,
     },
+    /// Sets the field, or removes it when the event has no content. `event`: the field's event, with its id, streams,
+    /// type and content. The state before becomes a version of it.
     SetAccountField {
         name: String,
-        value: Value,
+        event: Box<Event>,
     },
 }
 
@@ -150,7 +155,8 @@ impl Write {
             | Self::DeleteStreams { .. }
             | Self::CreateAccess { .. }
             | Self::UpdateAccess { .. }
-            | Self::DeleteAccesses { .. } => true,
+            | Self::DeleteAccesses { .. }
+            | Self::SetAccountField { .. } => true,
             Self::CreateAccount(_)
             | Self::EraseAccount { .. }
             | Self::SetPassword { .. }
@@ -160,8 +166,7 @@ impl Write {
             | Self::DeleteEvent { .. }
             | Self::ExtendSeries { .. }
             | Self::Usage { .. }
-            | Self::SetProfile { .. }
-            | Self::SetAccountField { .. } => false,
+            | Self::SetProfile { .. } => false,
         }
     }
 }
@@ -267,7 +272,7 @@ pub enum Read {
     Event {
         id: String,
     },
-    /// Former states, oldest first. One that `keep-authors` has reduced has no stream ids: only `id`,
+    /// Former states, oldest first; of an account field, the present one too, as the last. One that `keep-authors` has reduced has no stream ids: only `id`,
     /// `modified` and `modified_by` count.
     EventHistory {
         id: String,
@@ -334,10 +339,20 @@ pub enum Found {
 pub struct Page {
     pub json: Bytes,
     pub item_count: u64,
+    /// The attachments in it, in the order of their places.
+    pub files: Vec<FilePlace>,
     /// What is left of the query's `skip`: not 0 only if fewer items matched than were to be skipped.
     pub skip_left: u64,
     /// `None` when this was the last page.
     pub next: Option<Cursor>,
+}
+
+/// An attachment in a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilePlace {
+    /// Where its object closes: the reader may add properties in front of this byte of the page.
+    pub at: usize,
+    pub id: String,
 }
 
 /// Where the next page starts; made and read by the engine only.

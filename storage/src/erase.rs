@@ -6,7 +6,8 @@
 //! | slot file's WAL | all of it | the writer, `wal_checkpoint(TRUNCATE)` before the answer |
 //! | platform | name, aliases, unique fields | `platform::Command::Release`, the last step |
 //! | log and segments | points of `Written::Erased { series }` | the series engine |
-//! | files, previews | the account's folders | the caller of `EraseAccount` |
+//! | files | the account's folder: `files::LocalFiles::remove_user` | the caller of `EraseAccount`, before the release |
+//! | previews | the account's folder | the caller of `EraseAccount` |
 
 pub(crate) struct SlotPart {
     pub delete: &'static str,

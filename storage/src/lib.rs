@@ -3,7 +3,10 @@
 pub mod base;
 pub mod embedded;
 mod erase;
+pub mod files;
 pub mod platform;
+pub mod postgres;
+mod stored;
 
 use std::collections::BTreeMap;
 

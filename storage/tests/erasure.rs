@@ -49,7 +49,7 @@ fn plant(home: &Home, user: &str) {
     home.write(user, Write::OpenSession { session, access: Box::new(personal) }).unwrap();
     let value = json!({ "x": MARKER }).as_object().cloned().unwrap();
     home.write(user, Write::SetProfile { set: mark("set"), value }).unwrap();
-    home.write(user, Write::SetAccountField { name: "email".into(), value: json!(mark("mail")) }).unwrap();
+    home.write(user, common::set_field("email", Some(&mark("mail")))).unwrap();
 }
 
 #[test]

@@ -336,7 +336,7 @@ fn profiles_fields_and_passwords_are_kept() {
     home.create_user("u1");
     let value = json!({ "theme": "dark" }).as_object().cloned().unwrap();
     home.write("u1", Write::SetProfile { set: "app".into(), value: value.clone() }).unwrap();
-    home.write("u1", Write::SetAccountField { name: "email".into(), value: json!("a@b.c") }).unwrap();
+    home.write("u1", common::set_field("email", Some("a@b.c"))).unwrap();
     home.write("u1", Write::SetPassword { password: model::PasswordHash("other".into()) }).unwrap();
     home.reopen();
     assert!(
@@ -347,4 +347,20 @@ fn profiles_fields_and_passwords_are_kept() {
         Answer::Password(Some(hash)) => assert_eq!(hash.0, "other"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn former_values_of_an_account_field_are_told_with_their_times_and_authors() {
+    let mut home = Home::new();
+    home.create_user("u1");
+    for value in [Some("a@b.c"), Some("d@e.f"), None, Some("g@h.i")] {
+        home.write("u1", common::set_field("email", value)).unwrap();
+    }
+    home.reopen();
+    let read = Read::EventHistory { id: ":system:email".into() };
+    let Ok(Answer::Events(states)) = home.read("u1", read) else { panic!("a history was asked for") };
+    let contents: Vec<_> = states.iter().map(|state| state.content.clone()).collect();
+    assert_eq!(contents, [Some(json!("a@b.c")), Some(json!("d@e.f")), None, Some(json!("g@h.i"))]);
+    assert!(states.is_sorted_by(|former, later| former.modified < later.modified));
+    assert!(states.iter().all(|state| state.created == state.modified && state.created_by == state.modified_by));
 }

@@ -10,6 +10,7 @@ use model::{Duration, Event, EventsQuery};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use storage::base::{Answer, BaseStore, Read, Write, WriteCall};
+use storage::embedded::{ContentIndex, IndexedField};
 
 const STREAMS: &[&str] = &["s0", "s1", "s2", "s3"];
 
@@ -96,6 +97,11 @@ fn any_query() -> impl Strategy<Value = EventsQuery> {
     )
 }
 
+/// On the paths that [`any_query`] names.
+fn declared_indexes() -> Vec<ContentIndex> {
+    [vec![], vec!["a".to_owned(), "b".to_owned()]].map(|path| ContentIndex::new(IndexedField::Content, path)).to_vec()
+}
+
 /// The rules of the contract, read off the specification.
 fn matches(event: &Event, query: &EventsQuery) -> bool {
     let has = |ids: &[String]| event.stream_ids.iter().any(|id| ids.contains(id));
@@ -167,8 +173,9 @@ proptest! {
     fn pages_together_are_the_naive_answer(
         events in prop::collection::vec(any_event(), 0..60),
         queries in prop::collection::vec(any_query(), 40),
+        declared in any::<bool>(),
     ) {
-        let home = Home::new();
+        let home = Home::with(|config| if declared { config.content_indexes = declared_indexes() });
         home.create_user("u1");
         home.create_user("u2");
         let mut stored = Vec::new();
@@ -298,4 +305,34 @@ fn accesses_their_versions_and_methods_with_audit_records_are_named() {
     };
     assert_eq!(names(false), ["access-a", "access-b", "access-b:3"]);
     assert_eq!(names(true), ["action-events.get", "action-streams.get"]);
+}
+
+#[test]
+fn a_page_tells_where_properties_of_its_attachments_can_be_added() {
+    let home = Home::new();
+    home.create_user("u1");
+    let file = |id: &str| model::Attachment {
+        id: id.into(),
+        file_name: "say \"}\" or \\.txt".into(),
+        kind: "text/plain".into(),
+        size: 5,
+        integrity: None,
+    };
+    for (number, files) in [vec!["f1", "f2"], vec![], vec!["f3"]].into_iter().enumerate() {
+        let content = json!({ "attachments": [{ "id": "not a file" }] });
+        let attachments = files.into_iter().map(file).collect();
+        let event = event(&format!("e{number}"), f64::from(u8::try_from(number).unwrap()), &["s"]);
+        home.create_event("u1", Event { content: Some(content), attachments, ..event });
+    }
+    let query = EventsQuery { ascending: true, ..every() };
+    let page = home.page("u1", &query, None);
+    assert_eq!(page.files.iter().map(|file| file.id.as_str()).collect::<Vec<_>>(), ["f1", "f2", "f3"]);
+    let mut text = String::from_utf8(page.json.to_vec()).unwrap();
+    for file in page.files.iter().rev() {
+        text.insert_str(file.at, &format!(",\"seen\":\"{}\"", file.id));
+    }
+    let events: Vec<Value> = serde_json::from_str(&format!("[{text}]")).unwrap();
+    let files = events.iter().filter_map(|event| event.get("attachments")?.as_array()).flatten();
+    assert!(files.clone().all(|file| file["seen"] == file["id"]), "{events:?}");
+    assert_eq!(files.count(), 3);
 }

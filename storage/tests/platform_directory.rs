@@ -137,6 +137,37 @@ fn unique_fields_change_hands_only_when_free() {
 }
 
 #[test]
+fn a_unique_field_holds_both_values_until_its_change_is_settled() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let platform = open(&dir);
+    let ask = |command| wait(platform.call(command));
+    for (user, name, email) in [("u1", "ann", "a@x"), ("u2", "bob", "b@x")] {
+        ask(reserve(user, name, email)).unwrap();
+        ask(Command::Confirm { user: UserId::new(user) }).unwrap();
+    }
+    let add = |user: &str, value: &str| Command::AddUnique {
+        user: UserId::new(user),
+        field: "email".into(),
+        value: value.to_owned(),
+    };
+    let doubled = || match ask(Command::DoubledUnique).unwrap() {
+        Answer::Fields(found) => found.into_iter().map(|(entry, field)| (entry.username, field)).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(ask(add("u1", "b@x")), Err(StoreError::Taken(_))));
+    assert!(doubled().is_empty());
+    ask(add("u1", "new@x")).unwrap();
+    ask(add("u1", "new@x")).unwrap();
+    assert!(matches!(ask(add("u2", "new@x")), Err(StoreError::Taken(_))));
+    assert!(matches!(ask(add("u2", "a@x")), Err(StoreError::Taken(_))));
+    assert_eq!(doubled(), [("ann".to_owned(), "email".to_owned())]);
+    let value = Some("new@x".to_owned());
+    ask(Command::SetUnique { user: UserId::new("u1"), field: "email".into(), value }).unwrap();
+    assert!(doubled().is_empty());
+    ask(add("u2", "a@x")).unwrap();
+}
+
+#[test]
 fn keys_are_set_read_and_removed() {
     let dir = tempfile::TempDir::new().unwrap();
     let platform = open(&dir);

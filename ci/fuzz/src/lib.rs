@@ -1,4 +1,4 @@
-//! Fuzz targets: functions that panic when a promise of `wire` or `series` is broken for some input. Each is of the form a libFuzzer
+//! Fuzz targets: functions that panic when a promise of `wire`, of `series`, or of `model` on parameters is broken for some input. Each is of the form a libFuzzer
 //! harness calls; [`TARGETS`] lists them for our own driver (`main.rs`).
 
 mod logs;
@@ -6,11 +6,13 @@ mod segments;
 
 pub use logs::fuzz_log_recovery;
 pub use segments::{fuzz_block, fuzz_segment};
+mod parameters;
 
 use serde_json::Value;
 use wire::flatjson::{self, CellKind, Field, Schema};
 use wire::http1::decode::{DecodeError, Decoder, Encoding};
 use wire::http1::{Event, Limits, Parser, ProtocolError};
+use wire::multipart;
 use wire::query;
 
 /// A function to feed, and words of its language for the mutator.
@@ -135,6 +137,35 @@ pub const TARGETS: &[Target] = &[
         ],
     },
     Target {
+        name: "multipart",
+        run: fuzz_multipart,
+        dictionary: &[
+            "\r\n",
+            "\r\n\r\n",
+            "\r",
+            "\n",
+            "-",
+            "--",
+            "--B",
+            "\r\n--B",
+            "\r\n--B\r\n",
+            "\r\n--B--",
+            "Content-Disposition: form-data; name=\"a\"\r\n\r\n",
+            "; filename=\"b.txt\"",
+            "; filename*=UTF-8''%C3%A9",
+            "Content-Type: text/plain\r\n",
+            "boundary=B",
+            "\\\"",
+            "\"",
+            ";",
+            "=",
+            ":",
+            " ",
+            "é",
+            "\u{0}",
+        ],
+    },
+    Target {
         name: "query",
         run: fuzz_query,
         dictionary: &[
@@ -177,6 +208,10 @@ pub const TARGETS: &[Target] = &[
         run: fuzz_block,
         dictionary: &["\u{1}", "\0", "\u{2}", "\u{7f}", "\u{1}\0\0", "\0\0\0\0\0\0\0\0", "value"],
     },
+    Target { name: "events-query", run: parameters::fuzz_events_query, dictionary: parameters::QUERY_WORDS },
+    Target { name: "schema", run: parameters::fuzz_schema, dictionary: parameters::SCHEMA_WORDS },
+    Target { name: "names", run: parameters::fuzz_names, dictionary: parameters::NAME_WORDS },
+    Target { name: "integrity", run: parameters::fuzz_integrity, dictionary: parameters::QUERY_WORDS },
 ];
 
 /// Any split of a request stream gives the same events, and what the parser gives keeps its promises.
@@ -199,6 +234,16 @@ pub fn fuzz_flatjson(data: &[u8]) {
     compare(data, &schema);
     for element in flatjson::parse_batch(data).into_iter().flatten().flatten() {
         compare(element.flat_json, &schema);
+    }
+}
+
+/// Any split of a body gives the same parts, and what the parser gives keeps its promises. The input is a header, too.
+pub fn fuzz_multipart(data: &[u8]) {
+    let whole = parts(std::iter::once(data));
+    assert_eq!(whole, parts(data.chunks(1)), "byte by byte");
+    assert_eq!(whole, parts(data.chunks(step_of(data))), "in steps of {}", step_of(data));
+    if let Ok(boundary) = multipart::boundary_of(&String::from_utf8_lossy(data)) {
+        assert!((1..=multipart::BOUNDARY_BYTES_MAX).contains(&boundary.len()), "{boundary}");
     }
 }
 
@@ -262,6 +307,47 @@ fn events<'a>(parts: impl Iterator<Item = &'a [u8]>, limits: Limits) -> Vec<Seen
             }
         }
     }
+    seen
+}
+
+#[derive(Debug, PartialEq)]
+enum SeenPart {
+    Event(multipart::Event),
+    Data(Vec<u8>),
+    Error(multipart::MultipartError),
+}
+
+fn parts<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<SeenPart> {
+    let mut parser = multipart::Parser::new("B");
+    let mut seen = Vec::new();
+    for piece in pieces {
+        parser.feed(piece);
+        loop {
+            match parser.next() {
+                Ok(None) => break,
+                Ok(Some(multipart::Event::Data(bytes))) => {
+                    assert!(!bytes.is_empty(), "an empty piece of a part");
+                    match seen.last_mut() {
+                        Some(SeenPart::Data(data)) => data.extend_from_slice(&bytes),
+                        _ => seen.push(SeenPart::Data(bytes.to_vec())),
+                    }
+                }
+                Ok(Some(event)) => {
+                    if let multipart::Event::Part(head) = &event {
+                        let file_name = head.file_name.as_deref().unwrap_or_default();
+                        assert!(!file_name.contains(['/', '\\', '\r', '\n', '\0']), "{head:?}");
+                        assert!(head.name.len().max(file_name.len()) <= multipart::NAME_BYTES_MAX, "{head:?}");
+                    }
+                    seen.push(SeenPart::Event(event));
+                }
+                Err(error) => {
+                    seen.push(SeenPart::Error(error));
+                    return seen;
+                }
+            }
+        }
+    }
+    seen.extend(parser.finish().err().map(SeenPart::Error));
     seen
 }
 

@@ -24,6 +24,7 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
     let found = match &claim.at {
         Place::Pointer(pointer) => json.pointer(pointer.trim_end_matches('/')).cloned(),
         Place::Header(name) => reply.header(name).map(|value| Value::String(value.to_owned())),
+        Place::Body => Some(Value::String(String::from_utf8_lossy(&reply.body).into_owned())),
     };
     let complain = |what: String| Err(format!("{:?} {what}", claim.at));
     match (&claim.what, found) {
@@ -32,9 +33,9 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
         (_, None) => complain("is absent".to_owned()),
         (What::Equals(expected), Some(found)) => {
             let expected = fill(expected, variables)?;
-            // A header is text, whatever it looks like.
+            // A header or a body is text, whatever it looks like.
             let expected = match claim.at {
-                Place::Header(_) => Value::String(expected),
+                Place::Header(_) | Place::Body => Value::String(expected),
                 Place::Pointer(_) => serde_json::from_str(&expected).unwrap_or(Value::String(expected)),
             };
             match is_same(&expected, &found) {
@@ -45,6 +46,10 @@ fn check_claim(claim: &Claim, reply: &Reply, json: &Value, variables: &mut Varia
         (What::Contains(part), Some(found)) => match text(&found).contains(&fill(part, variables)?) {
             true => Ok(()),
             false => complain(format!("should contain {part:?} and is {found}")),
+        },
+        (What::Lacks(part), Some(found)) => match text(&found).contains(&fill(part, variables)?) {
+            true => complain(format!("should lack {part:?} and is {found}")),
+            false => Ok(()),
         },
         (What::Length(length), Some(found)) => match found.as_array().map(Vec::len) == Some(*length) {
             true => Ok(()),
@@ -88,7 +93,7 @@ mod tests {
         let headers =
             [("API-Version", "2.0.0"), ("X-Age", "60")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers = headers.to_vec();
-        let reply = Reply { status, headers, body: body.to_string().into_bytes() };
+        let reply = Reply { status, headers, body: body.to_string().into_bytes(), ..Reply::default() };
         check(&script.cases[0].steps[0], &reply, &mut Variables::new())
     }
 
@@ -111,10 +116,20 @@ mod tests {
             "/a length 2",
             "header api-version = 2.0.0",
             "header x-age = 60",
+            "/t lacks \"other\"",
+            "body ~ \"some\"",
         ] {
             assert_eq!(outcome(&format!("  -> 200\n  {claim}"), 200, body()), Ok(()), "{claim}");
         }
-        for claim in ["/a = [1]", "/a absent", "/b present", "/t ~ \"other\"", "/a length 3", "header x = y"] {
+        for claim in [
+            "/a = [1]",
+            "/a absent",
+            "/b present",
+            "/t ~ \"other\"",
+            "/a length 3",
+            "header x = y",
+            "body lacks \"text\"",
+        ] {
             assert!(outcome(&format!("  -> 200\n  {claim}"), 200, body()).is_err(), "{claim}");
         }
     }

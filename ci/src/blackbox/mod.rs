@@ -4,18 +4,24 @@
 mod document;
 mod erasure;
 mod expect;
+mod fuzz;
+mod mutate;
 mod paging;
 mod play;
 mod races;
 mod retention;
 mod script;
 mod series;
+mod types;
+mod uploads;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use self::document::{check_document, write_document};
+pub(crate) use self::fuzz::run as fuzz;
 use self::script::Script;
 use crate::error::{CiError, Result};
 use crate::report::Report;
@@ -29,10 +35,15 @@ const SHARDS: &str = "3";
 
 /// What needs settings and starts of its own.
 type Check = fn(Setup, &mut Report) -> Result<Server>;
-const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run];
+const CHECKS: &[Check] = &[erasure::run, erasure::after_a_kill, retention::run, uploads::run, usage::run, types::run];
 
 pub(crate) fn run(binary: &Path, driver: Option<&str>, report: &mut Report) -> Result<()> {
-    on_a_server(binary, driver, report, cases)?;
+    let (plain, own): (Vec<Script>, Vec<Script>) =
+        scripts()?.into_iter().partition(|script| script.settings.is_empty() && script.files.is_empty());
+    on_a_server(binary, driver, report, |setup, report| cases(&plain, setup, report))?;
+    for script in &own {
+        on_a_server(binary, driver, report, |setup, report| own_cases(script, setup, report))?;
+    }
     for check in CHECKS {
         on_a_server(binary, driver, report, *check)?;
     }
@@ -70,20 +81,39 @@ fn check_end(mut server: Server, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The case files, and what they cannot say.
-fn cases(setup: Setup, report: &mut Report) -> Result<Server> {
-    let scripts = scripts()?;
+/// The case files for a server without settings, and what they cannot say.
+fn cases(scripts: &[Script], setup: Setup, report: &mut Report) -> Result<Server> {
     let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
-    let cases: Vec<_> = scripts.iter().flat_map(|script| script.cases.iter().map(move |case| (script, case))).collect();
-    for (title, outcome) in play_all(&server, &cases) {
+    play_scripts(&server, scripts, report);
+    paging::run(server.address(), report)?;
+    races::run(server.address(), report)?;
+    Ok(server)
+}
+
+/// A case file with a server of its own.
+fn own_cases(script: &Script, mut setup: Setup, report: &mut Report) -> Result<Server> {
+    std::fs::create_dir_all(&setup.folder).map_err(CiError::file(&setup.folder))?;
+    for (name, content) in &script.files {
+        let path = setup.folder.join(name);
+        std::fs::write(&path, content).map_err(CiError::file(&path))?;
+    }
+    for (key, value) in &script.settings {
+        setup = setup.setting(key, value);
+    }
+    let server = Server::start(&setup.setting("cluster:shards", SHARDS))?;
+    play_scripts(&server, std::slice::from_ref(script), report);
+    Ok(server)
+}
+
+fn play_scripts(server: &Server, scripts: &[Script], report: &mut Report) {
+    let cases = scripts.iter().flat_map(|script| script.cases.iter().map(move |case| (script, case)));
+    let cases: Vec<_> = cases.filter(|(_, case)| !case.steps.is_empty()).collect();
+    for (title, outcome) in play_all(server, &cases) {
         match outcome {
             None => report.pass(&title),
             Some(why) => report.fail(&title, &why),
         }
     }
-    paging::run(server.address(), report)?;
-    races::run(server.address(), report)?;
-    Ok(server)
 }
 
 /// Title and, when the case failed, why; in the order of the files.
@@ -137,7 +167,9 @@ mod tests {
             let count = ids.len();
             ids.dedup();
             assert_eq!(ids.len(), count, "{}", script.name);
-            assert!(script.cases.iter().all(|case| !case.steps.is_empty()), "{}", script.name);
+            let is_shown =
+                |case: &script::Case| !(case.steps.is_empty() && case.tests.is_empty() && case.differences.is_empty());
+            assert!(script.cases.iter().all(is_shown), "{}", script.name);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Reads of more points than fit in one page of the server, whole and in parts: what the case files are too small for.
+//! Reads of more points and events than fit in one page of the server, whole and in parts: what the case files are too
+//! small for.
 
 use std::net::SocketAddr;
 
@@ -13,8 +14,49 @@ use crate::report::Report;
 const POINTS: usize = 20_000;
 /// Below, at and above a page and its multiples, and beyond the end.
 const LIMITS: [usize; 7] = [1_000, 8_191, 8_192, 8_193, 16_384, 20_000, 20_001];
+/// Events of one answer, made by batches.
+const EVENTS: usize = 2_000;
+const BATCH_EVENTS: usize = 500;
+/// What the specification asks for that many events.
+const CHUNKS_MIN: usize = 3;
 
 pub(super) fn run(address: SocketAddr, report: &mut Report) -> Result<()> {
+    points(address, report)?;
+    events_in_chunks(address, report)
+}
+
+pub(super) fn events_in_chunks(address: SocketAddr, report: &mut Report) -> Result<()> {
+    let account = Account::register(address, "streamer")?;
+    account.create_stream("many")?;
+    for first in (0..EVENTS).step_by(BATCH_EVENTS) {
+        let create = |time| {
+            json!({ "method": "events.create", "params": {
+                "streamIds": ["many"], "type": "count/generic", "time": time, "content": time } })
+        };
+        let calls: Value = (first..first + BATCH_EVENTS).map(create).collect();
+        account.call("POST", "/", Some(&calls))?;
+    }
+    let path = account.path(&format!("/events?streams=many&limit={EVENTS}&sortAscending=true"));
+    let request = Request::new("GET", &path).token(&account.token);
+    let call = format!("GET {path}");
+    let reply = Client::new(address).send(&request).map_err(|source| CiError::Http { call, source })?;
+    let body = reply.json().unwrap_or_default();
+    let contents: Vec<_> = body.pointer("/events").and_then(Value::as_array).into_iter().flatten().collect();
+    let is_whole = contents.len() == EVENTS
+        && contents.iter().enumerate().all(|(index, event)| event.get("content") == Some(&index.into()));
+    let summary = format!("{} events in {} chunks", contents.len(), reply.chunk_count);
+    report.check(
+        "paging: 2,000 events come in three chunks or more",
+        is_whole && reply.chunk_count >= CHUNKS_MIN,
+        &summary,
+    );
+    // What the JS client's streaming parser looks for.
+    let begins = reply.body.starts_with(b"{\"events\":[{");
+    report.check("paging: a streamed answer is compact JSON that begins with its events", begins, &reply.text());
+    Ok(())
+}
+
+fn points(address: SocketAddr, report: &mut Report) -> Result<()> {
     let account = Account::register(address, "pager")?;
     account.create_stream("long")?;
     let event = account.create_series("long", "series:count/generic", 0.0)?;

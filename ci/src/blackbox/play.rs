@@ -14,12 +14,14 @@ use crate::http::{self, Client, Reply, Request};
 use crate::server::Server;
 
 /// The method of a step whose body is everything that goes over the wire.
-const RAW: &str = "RAW";
+pub(super) const RAW: &str = "RAW";
 /// The method of a step that only lets the server's clock go on, by the milliseconds in the place of the path.
-const PAUSE: &str = "PAUSE";
+pub(super) const PAUSE: &str = "PAUSE";
 
 /// Longer than any head may be.
 const LONG: usize = 20_000;
+/// Deeper than JSON may nest.
+const DEEP: usize = 200;
 
 /// Names of `<...>` in paths, headers, bodies and expectations.
 pub(super) type Variables = HashMap<String, String>;
@@ -32,6 +34,7 @@ pub(super) fn play(server: &Server, script: &Script, case: &Case, index: usize) 
         ("personal".to_owned(), account.token),
         ("url".to_owned(), server.url()),
         ("long".to_owned(), "x".repeat(LONG)),
+        ("deep".to_owned(), "[".repeat(DEEP)),
     ]);
     for step in script.fixture.iter().chain(&case.steps) {
         play_step(server, step, &mut variables)

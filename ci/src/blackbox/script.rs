@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! # 08 High-frequency series          the heading: chapter of the specification
+//! setting logs:console:active true    the server of this file: a setting (such files have a server of their own)
+//! file types.json {"types": {}}       a file in its working folder, before it starts
 //! fixture                             steps before each case
 //! POST /<u>/streams as personal       method, path, whose token (none: nobody); also: @hfs (other port), gzip
 //!   Origin: https://x                 a header
@@ -15,12 +17,19 @@
 //!   -> 200
 //!   /event/duration absent            JSON pointers: absent, present, = JSON, ~ "part of the text", length N
 //!   header API-Version present        the same for headers (values as text)
+//!   body lacks "http://"              and for the whole body; `lacks` is the reverse of `~`
 //!
 //! RAW -                               the body goes over the wire as it is: no request line, no headers
 //!   text: GET / HTTP/1.1\nHost: x\r\n\r\n
 //!   -> 400
 //! PAUSE 10                            milliseconds, where the next answer depends on the server's clock having moved
+//!
+//! ## 2 What no request can show       a case may name, beside requests or instead of them,
+//! TEST src/edge.rs a_name_of_a_test   a test: its file and its name (a check of ours, or its title in a file of another language)
+//! DIFFERENCE framing of requests      a line of docs/differences.md: words of it
 //! ```
+//!
+//! Before the fixture, `setting KEY VALUE` gives the file a server of its own with this setting.
 
 use std::path::Path;
 
@@ -30,6 +39,10 @@ pub(super) struct Script {
     /// The file's name without its ending.
     pub(super) name: String,
     pub(super) heading: String,
+    /// Of the server: key and value.
+    pub(super) settings: Vec<(String, String)>,
+    /// In the server's working folder: name and content.
+    pub(super) files: Vec<(String, String)>,
     pub(super) fixture: Vec<Step>,
     pub(super) cases: Vec<Case>,
 }
@@ -38,6 +51,18 @@ pub(super) struct Case {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) steps: Vec<Step>,
+    /// What shows the case beside its requests.
+    pub(super) tests: Vec<Test>,
+    /// Words of the lines of docs/differences.md that say what is otherwise here.
+    pub(super) differences: Vec<String>,
+}
+
+/// A test outside the case files.
+#[derive(Debug, PartialEq)]
+pub(super) struct Test {
+    /// From the root of the workspace.
+    pub(super) file: String,
+    pub(super) name: String,
 }
 
 /// One request and what its answer must be.
@@ -67,6 +92,7 @@ pub(super) struct Claim {
 pub(super) enum Place {
     Pointer(String),
     Header(String),
+    Body,
 }
 
 #[derive(Debug, PartialEq)]
@@ -76,6 +102,7 @@ pub(super) enum What {
     /// JSON with variables in it.
     Equals(String),
     Contains(String),
+    Lacks(String),
     Length(usize),
     SaveAs(String),
 }
@@ -83,7 +110,14 @@ pub(super) enum What {
 impl Script {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mut script = Self { name, heading: String::new(), fixture: Vec::new(), cases: Vec::new() };
+        let mut script = Self {
+            name,
+            heading: String::new(),
+            settings: Vec::new(),
+            files: Vec::new(),
+            fixture: Vec::new(),
+            cases: Vec::new(),
+        };
         for (index, line) in text.lines().enumerate() {
             script.read(index + 1, line).map_err(|what| format!("line {}: {what}", index + 1))?;
         }
@@ -97,11 +131,23 @@ impl Script {
         }
         if let Some(title) = line.strip_prefix("## ") {
             let (id, title) = title.split_once(' ').ok_or("a case needs a number and a title")?;
-            self.cases.push(Case { id: id.to_owned(), title: title.trim().to_owned(), steps: Vec::new() });
+            self.cases.push(Case::new(id, title.trim()));
             return Ok(());
         }
         if let Some(heading) = line.strip_prefix("# ") {
             self.heading = heading.to_owned();
+            return Ok(());
+        }
+        for (word, list) in [("setting ", &mut self.settings), ("file ", &mut self.files)] {
+            if let Some(pair) = line.strip_prefix(word) {
+                let (name, value) = pair.split_once(' ').ok_or("a name and what it is")?;
+                list.push((name.to_owned(), value.to_owned()));
+                return Ok(());
+            }
+        }
+        if let Some(case) = self.cases.last_mut()
+            && case.names(line)?
+        {
             return Ok(());
         }
         let steps = self.cases.last_mut().map_or(&mut self.fixture, |case| &mut case.steps);
@@ -110,6 +156,25 @@ impl Script {
         }
         steps.push(Step::begin(number, trimmed)?);
         Ok(())
+    }
+}
+
+impl Case {
+    fn new(id: &str, title: &str) -> Self {
+        let (id, title) = (id.to_owned(), title.to_owned());
+        Self { id, title, steps: Vec::new(), tests: Vec::new(), differences: Vec::new() }
+    }
+
+    /// Takes a line that names what else shows the case; tells whether it was one.
+    fn names(&mut self, line: &str) -> Result<bool, String> {
+        if let Some(test) = line.strip_prefix("TEST ") {
+            let (file, name) = test.trim().split_once(' ').ok_or("a test is FILE NAME")?;
+            self.tests.push(Test { file: file.to_owned(), name: name.trim().to_owned() });
+            return Ok(true);
+        }
+        let difference = line.strip_prefix("DIFFERENCE ");
+        self.differences.extend(difference.map(|words| words.trim().to_owned()));
+        Ok(difference.is_some())
     }
 }
 
@@ -139,7 +204,7 @@ impl Step {
             self.body = Some(serde_json::from_str(&quoted).map_err(|error| format!("text: {error}"))?);
         } else if text.starts_with(['{', '[']) {
             self.body = Some(text.to_owned());
-        } else if text.starts_with('/') || text.starts_with("header ") || text.starts_with("save ") {
+        } else if text.starts_with('/') || ["header ", "body ", "save "].iter().any(|word| text.starts_with(word)) {
             self.claims.push(Claim::parse(text)?);
         } else {
             let (name, value) = text.split_once(':').ok_or("neither header, body, answer nor claim")?;
@@ -156,9 +221,10 @@ impl Claim {
             let what = What::SaveAs(name.trim().to_owned());
             return Ok(Self { at: Place::of(pointer.trim()), what });
         }
-        let (place, rest) = match text.strip_prefix("header ") {
-            Some(rest) => rest.split_once(' ').map(|(name, rest)| (Place::Header(name.to_owned()), rest)),
-            None => text.split_once(' ').map(|(pointer, rest)| (Place::Pointer(pointer.to_owned()), rest)),
+        let (place, rest) = match (text.strip_prefix("header "), text.strip_prefix("body ")) {
+            (Some(rest), _) => rest.split_once(' ').map(|(name, rest)| (Place::Header(name.to_owned()), rest)),
+            (None, Some(rest)) => Some((Place::Body, rest)),
+            (None, None) => text.split_once(' ').map(|(pointer, rest)| (Place::Pointer(pointer.to_owned()), rest)),
         }
         .ok_or("a claim says something of a place")?;
         Ok(Self { at: place, what: What::parse(rest.trim())? })
@@ -174,6 +240,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// `None`: not in the JSON of the answer.
+    pub(super) fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Pointer(pointer) => Some(pointer),
+            Self::Header(_) | Self::Body => None,
+        }
+    }
+}
+
 impl What {
     fn parse(text: &str) -> Result<Self, String> {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -182,9 +258,10 @@ impl What {
             "present" => Ok(Self::Present),
             "length" => Ok(Self::Length(rest.parse().map_err(|_| format!("length {rest:?}"))?)),
             "=" => Ok(Self::Equals(rest.to_owned())),
-            "~" => match serde_json::from_str(rest) {
-                Ok(Value::String(part)) => Ok(Self::Contains(part)),
-                _ => Err("~ needs a quoted text".to_owned()),
+            "~" | "lacks" => match serde_json::from_str(rest) {
+                Ok(Value::String(part)) if verb == "~" => Ok(Self::Contains(part)),
+                Ok(Value::String(part)) => Ok(Self::Lacks(part)),
+                _ => Err(format!("{verb} needs a quoted text")),
             },
             other => Err(format!("{other:?} is no claim")),
         }
@@ -195,7 +272,7 @@ impl What {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# 08 Series\nfixture\nPOST /<u>/streams as personal\n  {\"id\":\"s\"}\n  -> 201\n  save s = /stream/id\n\n\
+    const TEXT: &str = "# 08 Series\nsetting a:b [1, 2]\nfile x.json {}\nfixture\nPOST /<u>/streams as personal\n  {\"id\":\"s\"}\n  -> 201\n  save s = /stream/id\n\n\
         ## 3 A title of words\nGET /x @hfs gzip\n  Origin: https://x\n  -> 400 invalid-operation\n  /a/b absent\n  \
         /c = [1,2]\n  header X-Y ~ \"z\"\n  /d length 2\n";
 
@@ -203,6 +280,8 @@ mod tests {
     fn a_script_is_read_into_fixture_and_cases() {
         let script = Script::parse(Path::new("a/series.txt"), TEXT).unwrap();
         assert_eq!((script.name.as_str(), script.heading.as_str()), ("series", "08 Series"));
+        assert_eq!(script.settings, [("a:b".to_owned(), "[1, 2]".to_owned())]);
+        assert_eq!(script.files, [("x.json".to_owned(), "{}".to_owned())]);
         assert_eq!(script.fixture[0].claims[0].what, What::SaveAs("s".to_owned()));
         let case = &script.cases[0];
         assert_eq!((case.id.as_str(), case.title.as_str()), ("3", "A title of words"));
@@ -213,6 +292,17 @@ mod tests {
         let claims: Vec<_> = step.claims.iter().map(|claim| &claim.what).collect();
         let (equals, contains) = (What::Equals("[1,2]".to_owned()), What::Contains("z".to_owned()));
         assert_eq!(claims, [&What::Absent, &equals, &contains, &What::Length(2)]);
+    }
+
+    #[test]
+    fn a_case_may_name_tests_and_differences_and_a_file_its_settings() {
+        let text = "# 01 X\nsetting a:b c d\n\n## 1 t\nTEST src/x.rs some_name\nDIFFERENCE some words\nGET /\n  body lacks \"z\"\n";
+        let script = Script::parse(Path::new("x.txt"), text).unwrap();
+        assert_eq!(script.settings, [("a:b".to_owned(), "c d".to_owned())]);
+        let case = &script.cases[0];
+        assert_eq!(case.tests, [Test { file: "src/x.rs".to_owned(), name: "some_name".to_owned() }]);
+        assert_eq!((case.differences.as_slice(), case.steps.len()), (["some words".to_owned()].as_slice(), 1));
+        assert_eq!(case.steps[0].claims, [Claim { at: Place::Body, what: What::Lacks("z".to_owned()) }]);
     }
 
     #[test]

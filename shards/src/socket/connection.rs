@@ -4,6 +4,7 @@
 //! wait (no buffer held) -> head -> limits -> 100 Continue -> body -> decode -> Service::call -> reply -> wait
 //!                            \-------- any fault ----------------> Service::refuse -> reply -> linger -> close
 //! ```
+//! Where the service reads the body itself, the call comes before the body (`pull.rs`).
 //! Nothing is read ahead while a call runs: pipelined requests wait in the parser (at most one read) and in the kernel.
 
 use std::io;
@@ -25,7 +26,7 @@ use crate::shard::Shard;
 /// at once would reset the connection and could destroy the answer before the client reads it.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes thrown away at most after a refusal.
-const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// First allocation for a body whose length is announced; more is allocated only as bytes really arrive.
 const BODY_FIRST_ALLOCATION_MAX: usize = 64 * 1024;
 
@@ -53,9 +54,9 @@ pub(super) enum After {
 pub(super) struct Connection<S: Service> {
     pub(super) shard: Rc<Shard<S>>,
     pub(super) link: Registered,
-    parser: Parser,
-    peer: SocketAddr,
-    port: Port,
+    pub(super) parser: Parser,
+    pub(super) peer: SocketAddr,
+    pub(super) port: Port,
 }
 
 /// Serves a connection until it ends.
@@ -128,6 +129,10 @@ impl<S: Service> Connection<S> {
 
     /// Reads the body that belongs to `head`, lets the service answer, writes the answer.
     async fn answer(&mut self, head: Head) -> After {
+        if head.body != BodyLength::None && self.shard.service.reads_body(&head) {
+            // Boxed, so that all other requests do not need its room.
+            return Box::pin(self.answer_reader(head)).await;
+        }
         let received = Instant::now();
         let body = match self.read_body(&head).await {
             Ok(body) => body,
@@ -140,25 +145,18 @@ impl<S: Service> Connection<S> {
         self.link.wait_for(Wait::Call, None);
         self.shard.metrics().requests.add(1);
         let to = ReplyTo::of(&head);
-        let request = Request { head, body, peer: self.peer, port: self.port, received };
-        let response = self.call(request).await;
+        let request = Request { head, body, reader: None, peer: self.peer, port: self.port, received };
+        let response = call(&self.shard, request).await;
         let after = self.reply(response, to).await;
+        self.end_after(after).await
+    }
+
+    /// Closing with bytes unread would reset the connection, and the answer could be lost.
+    pub(super) async fn end_after(&mut self, after: After) -> After {
         if after == After::Close && self.has_unread_input() {
             self.linger().await;
         }
         after
-    }
-
-    async fn call(&self, request: Request) -> Response {
-        let service = Rc::clone(&self.shard.service);
-        match rt::catch_panic(async move { service.call(request).await }).await {
-            Ok(response) => response,
-            Err(panic) => {
-                tracing::error!(%panic, "a call panicked; it is answered with an error and the shard goes on");
-                self.shard.metrics().panics.add(1);
-                self.refusal_response(&Refusal::Panicked, None)
-            }
-        }
     }
 
     async fn read_body(&mut self, head: &Head) -> Result<Bytes, Fault> {
@@ -191,7 +189,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Reads more of a request that has begun.
-    async fn read_more(&mut self, deadline: Instant, late: &Refusal) -> Result<usize, Fault> {
+    pub(super) async fn read_more(&mut self, deadline: Instant, late: &Refusal) -> Result<usize, Fault> {
         self.link.wait_for(Wait::Input, Some(deadline));
         loop {
             match self.read_some() {
@@ -237,22 +235,13 @@ impl<S: Service> Connection<S> {
     }
 
     /// Answers with what the service says about `why`, and ends the connection.
-    async fn refuse(&mut self, why: &Refusal, head: Option<&Head>) {
+    pub(super) async fn refuse(&mut self, why: &Refusal, head: Option<&Head>) {
         self.shard.metrics().refusals.add(1);
-        let mut response = self.refusal_response(why, head);
+        let mut response = refusal_response(&self.shard, why, head);
         response.close = true;
         let to = head.map_or_else(ReplyTo::unknown, ReplyTo::of);
         self.reply(response, to).await;
         self.linger().await;
-    }
-
-    fn refusal_response(&self, why: &Refusal, head: Option<&Head>) -> Response {
-        let refuse = std::panic::AssertUnwindSafe(|| self.shard.service.refuse(why, head));
-        std::panic::catch_unwind(refuse).unwrap_or_else(|payload| {
-            let panic = rt::PanicText::of(payload.as_ref());
-            tracing::error!(%panic, "the answer to a refused request panicked");
-            Response::new(why.status(), Body::Empty)
-        })
     }
 
     /// Whether the client has sent more than is answered: closing now would reset the connection.
@@ -279,6 +268,28 @@ impl<S: Service> Connection<S> {
             }
         }
     }
+}
+
+/// The service's answer, also when it panics.
+pub(super) async fn call<S: Service>(shard: &Rc<Shard<S>>, request: Request) -> Response {
+    let service = Rc::clone(&shard.service);
+    match rt::catch_panic(async move { service.call(request).await }).await {
+        Ok(response) => response,
+        Err(panic) => {
+            tracing::error!(%panic, "a call panicked; it is answered with an error and the shard goes on");
+            shard.metrics().panics.add(1);
+            refusal_response(shard, &Refusal::Panicked, None)
+        }
+    }
+}
+
+fn refusal_response<S: Service>(shard: &Shard<S>, why: &Refusal, head: Option<&Head>) -> Response {
+    let refuse = std::panic::AssertUnwindSafe(|| shard.service.refuse(why, head));
+    std::panic::catch_unwind(refuse).unwrap_or_else(|payload| {
+        let panic = rt::PanicText::of(payload.as_ref());
+        tracing::error!(%panic, "the answer to a refused request panicked");
+        Response::new(why.status(), Body::Empty)
+    })
 }
 
 /// The body of a request while it arrives.
@@ -332,7 +343,7 @@ impl BodySink {
 }
 
 /// RFC 9110 15.5.16: an unknown coding is 415.
-fn encoding_of(head: &Head) -> Result<Encoding, Refusal> {
+pub(super) fn encoding_of(head: &Head) -> Result<Encoding, Refusal> {
     let value = head.headers.get("content-encoding").unwrap_or_default();
     Encoding::parse(value).map_err(|error| Refusal::BadEncoding { text: error.to_string(), status: 415 })
 }

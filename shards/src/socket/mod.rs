@@ -3,4 +3,5 @@
 pub(crate) mod connection;
 pub(crate) mod link;
 pub(crate) mod listener;
+mod pull;
 mod reply;

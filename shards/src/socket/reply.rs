@@ -55,6 +55,7 @@ impl<S: Service> Connection<S> {
             Body::Empty => ReplyLength::Empty,
             Body::Full(bytes) => ReplyLength::Length(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Body::Stream(_) => ReplyLength::Chunked,
+            Body::Sized { length, .. } => ReplyLength::Length(*length),
         };
         let headers = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
         {
@@ -68,7 +69,14 @@ impl<S: Service> Connection<S> {
         let has_body = !to.head_only && !matches!(status, 100..200 | 204 | 304);
         match body {
             Body::Full(bytes) if has_body => self.write_full(out, &bytes).await?,
-            Body::Stream(pages) if has_body => self.write_stream(out, pages, to.chunks_allowed).await?,
+            Body::Stream(pages) if has_body => {
+                self.write_stream(out, pages, to.chunks_allowed).await?;
+            }
+            Body::Sized { length, pages } if has_body => {
+                if self.write_stream(out, pages, false).await? != length {
+                    return Err(io::Error::other("the answer was shorter or longer than announced"));
+                }
+            }
             _ => self.write_all(out, false).await?,
         }
         Ok(if keep_alive { After::KeepAlive } else { After::Close })
@@ -83,13 +91,15 @@ impl<S: Service> Connection<S> {
         self.write_all(body, false).await
     }
 
-    /// Writes pages until the producer ends. An aborted or vanished answer is left without its last chunk.
+    /// Writes pages until the producer ends, and counts their bytes. An aborted or vanished answer is left without its
+    /// last chunk.
     async fn write_stream(
         &self,
         out: &mut Vec<u8>,
         mut pages: mpsc::Receiver<Result<Bytes, Aborted>>,
         chunked: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
+        let mut byte_count = 0;
         loop {
             // What is ready now goes into this write; then the head or the last page must not wait for the next one.
             let page = match pages.try_recv() {
@@ -104,12 +114,14 @@ impl<S: Service> Connection<S> {
             };
             let Some(page) = page else { break };
             let page = page.map_err(io::Error::other)?;
+            byte_count += u64::try_from(page.len()).unwrap_or(u64::MAX);
             self.write_page(out, &page, chunked).await?;
         }
         if chunked {
             write_last_chunk(out);
         }
-        self.write_all(out, false).await
+        self.write_all(out, false).await?;
+        Ok(byte_count)
     }
 
     /// Puts a page behind what `out` holds, and writes when that is enough.

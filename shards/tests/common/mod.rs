@@ -18,6 +18,7 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 pub const BIG_BYTES: usize = 8 * 1024 * 1024;
 pub const PAGE: &[u8] = &[b'p'; 50_000];
 pub const PAGE_COUNT: usize = 40;
+pub const PAGES_BYTES: u64 = 2_000_000;
 const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
 
 pub const DRIVERS: [DriverChoice; 2] = [DriverChoice::Auto, DriverChoice::Epoll];
@@ -29,6 +30,7 @@ pub struct Shared {
     pub stopped: Mutex<Vec<usize>>,
     pub ticks: Mutex<usize>,
     pub pages_sent: Mutex<usize>,
+    pub bodies_cut: Mutex<usize>,
 }
 
 pub struct Showcase {
@@ -53,6 +55,11 @@ impl Showcase {
             (_, "/panic") => panic!("on purpose"),
             (_, "/stream") => Response::new(200, Body::Stream(self.pages(false))),
             (_, "/abort") => Response::new(200, Body::Stream(self.pages(true))),
+            (_, "/sized") => Response::new(200, Body::Sized { length: PAGES_BYTES, pages: self.pages(false) }),
+            (_, "/too-short") => Response::new(200, Body::Sized { length: PAGES_BYTES + 1, pages: self.pages(false) }),
+            (Method::Post, "/read/count") => self.count(request).await,
+            (Method::Post, "/read/refuse") => text(403, "not wanted"),
+            (Method::Post, "/read/panic") => panic!("on purpose"),
             (_, "/hop") => self.hop().await,
             (_, "/pool") => {
                 let answer = self.handle.pool.run(Lane::Cpu, || 6 * 7).await;
@@ -67,6 +74,24 @@ impl Showcase {
             }
             _ => text(404, "nothing here"),
         }
+    }
+
+    /// Reads the body itself, and tells when it was cut.
+    async fn count(&self, request: Request) -> Response {
+        let mut body = request.reader.unwrap();
+        let mut byte_count = 0;
+        loop {
+            match body.next().await {
+                Ok(Some(part)) => byte_count += part.len(),
+                Ok(None) => break,
+                Err(BodyCut) => {
+                    *self.shared.bodies_cut.lock().unwrap() += 1;
+                    break;
+                }
+            }
+        }
+        assert_eq!(body.next().await.unwrap_or_default(), None, "nothing comes after the end");
+        text(200, byte_count.to_string())
     }
 
     /// Asks every shard, itself as well, for its number.
@@ -103,6 +128,10 @@ impl Service for Showcase {
 
     fn body_bytes_max(&self, _: &Head) -> usize {
         BODY_BYTES_MAX
+    }
+
+    fn reads_body(&self, head: &Head) -> bool {
+        head.path().starts_with("/read/")
     }
 
     fn call(self: Rc<Self>, request: Request) -> impl Future<Output = Response> + 'static {

@@ -4,4 +4,5 @@
 
 pub mod flatjson;
 pub mod http1;
+pub mod multipart;
 pub mod query;

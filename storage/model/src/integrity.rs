@@ -71,11 +71,13 @@ impl Algorithm {
 }
 
 /// For content that comes in pieces.
+#[derive(Debug)]
 pub struct Hasher {
     algorithm: Algorithm,
     state: HasherState,
 }
 
+#[derive(Debug)]
 enum HasherState {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),

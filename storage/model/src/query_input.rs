@@ -128,8 +128,10 @@ fn group_by_store<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Vec<StreamQu
     for id in ids {
         check_id(id)?;
         let store = Store::of(id);
+        let is_full = queries.len() == STREAM_QUERIES_MAX;
         match queries.iter_mut().find(|(other, _)| *other == store) {
             Some((_, query)) => query.any.push(id.to_owned()),
+            None if is_full => return Err(format!("ids of more than {STREAM_QUERIES_MAX} data stores").into()),
             None => queries.push((store, StreamQuery { any: vec![id.to_owned()], ..StreamQuery::default() })),
         }
     }
@@ -261,16 +263,20 @@ fn condition_of(item: &Value) -> Result<Condition, String> {
 }
 
 fn path_of(path: &str) -> Result<Vec<String>, String> {
+    parse_path(path).ok_or_else(|| {
+        format!("path {path:?} must be segments of letters, digits, '_', ':' or '-' joined by '.', or '$'")
+    })
+}
+
+/// The segments of a path; none for `$`, the whole value.
+pub fn parse_path(path: &str) -> Option<Vec<String>> {
     if path == "$" {
-        return Ok(Vec::new());
+        return Some(Vec::new());
     }
     let is_segment = |segment: &str| {
         !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-'))
     };
-    if path.split('.').all(is_segment) {
-        return Ok(path.split('.').map(str::to_owned).collect());
-    }
-    Err(format!("path {path:?} must be segments of letters, digits, '_', ':' or '-' joined by '.', or '$'"))
+    path.split('.').all(is_segment).then(|| path.split('.').map(str::to_owned).collect())
 }
 
 fn test_of(operator: &str, value: &Value) -> Result<Test, String> {

@@ -130,10 +130,11 @@ fn each_level_allows_what_the_table_says() {
     let key = SeriesKey::from_u64(1);
     let on_a = ids(&["A"]);
     type Ask = fn(&Caller<'_>, &[String], SeriesKey) -> Result<model::Grant, Refused>;
-    let questions: [(Ask, [bool; 5]); 9] = [
+    let questions: [(Ask, [bool; 5]); 10] = [
         // none, read, create-only, contribute, manage
         (|c, s, _| c.read_event(s), [false, true, false, true, true]),
         (|c, s, _| c.create_event(s), [false, false, true, true, true]),
+        (|c, _, _| c.create_event_somewhere().map(|()| c.any()), [false, false, true, true, true]),
         (|c, s, _| c.update_event(s, None), [false, false, false, true, true]),
         (|c, s, _| c.delete_event(s), [false, false, false, true, true]),
         (|c, s, k| c.read_series(s, k), [false, true, false, true, true]),

@@ -1,7 +1,9 @@
 //! The parameters of `events.get` as clients send them.
 
 use model::query::{Condition, Test, TypeFilter};
-use model::query_input::{InputError, StreamQuery, matches, parse_conditions, parse_streams, parse_type};
+use model::query_input::{
+    InputError, STREAM_QUERIES_MAX, StreamQuery, matches, parse_conditions, parse_streams, parse_type,
+};
 use serde_json::{Value, json};
 
 fn any(ids: &[&str]) -> StreamQuery {
@@ -160,4 +162,11 @@ fn the_number_of_queries_and_of_their_conditions_is_bounded() {
         assert!(error.to_string().contains(fragment), "{error}");
     }
     assert!(parse_streams(&json!(ids), true).is_ok(), "plain ids are one query");
+}
+
+#[test]
+fn the_number_of_data_stores_that_ids_name_is_bounded() {
+    let ids = |count: usize| (0..count).map(|n| Value::from(format!(":s{n}:x"))).collect::<Value>();
+    assert_eq!(parse_streams(&ids(STREAM_QUERIES_MAX), true).unwrap().len(), STREAM_QUERIES_MAX);
+    assert!(parse_streams(&ids(STREAM_QUERIES_MAX + 1), true).is_err());
 }

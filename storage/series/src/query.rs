@@ -12,6 +12,7 @@ use crate::segment::SegmentError;
 use crate::segment::format::Trim;
 use crate::segment::mask::{Mask, masks};
 use crate::segment::read::Segment;
+use crate::segment::reduce::join_buckets;
 use model::SeriesKey;
 use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
@@ -31,6 +32,8 @@ pub struct ReadPlan {
     heap: BinaryHeap<Reverse<(i64, Reverse<usize>)>>,
     emitted_ns: Option<i64>,
     loads: u64,
+    /// A row may be a bucket of retention: a later point of the same time joins it and does not replace it.
+    has_buckets: bool,
 }
 
 struct Source {
@@ -96,10 +99,12 @@ impl ReadPlan {
             heap: BinaryHeap::new(),
             emitted_ns: None,
             loads: 0,
+            has_buckets: false,
         };
         for (segment, mask) in segments.iter().zip(masks(view.key, segments, newer_trims)) {
             let mut schemas = FxHashSet::default();
             for block in segment.blocks(view.key, from_ns, last_ns).iter().filter(|block| !mask.covers(block)) {
+                plan.has_buckets |= block.is_buckets;
                 if schemas.insert(block.schema) {
                     plan.note_columns(segment.names_of(block).iter());
                 }
@@ -138,6 +143,13 @@ impl ReadPlan {
             let Some(source) = self.sources.get_mut(rank) else { continue };
             let Some(loaded) = source.load(from_ns, self.last_ns, &mut self.loads, disk)? else { continue };
             let Some(time_ns) = loaded.next_time_ns() else { continue };
+            if self.has_buckets && time_ns == bound_ns && next_ns == Some(time_ns) {
+                let row = join_buckets(self.take_rows_at(time_ns, rank, disk)?);
+                self.loads += 1;
+                page.push_run(self.loads, &row, 0..row.rows());
+                self.emitted_ns = Some(time_ns);
+                continue;
+            }
             let is_still_first = time_ns == bound_ns || next_ns.is_none_or(|next_ns| time_ns < next_ns);
             if is_still_first {
                 let run = loaded.run_before(next_ns, rows_max - page.rows());
@@ -151,6 +163,32 @@ impl ReadPlan {
         }
         let points = page.take();
         Ok((!points.is_empty()).then_some(Page { times_ns: points.times_ns, columns: points.columns }))
+    }
+
+    /// The rows of this time, the latest first: `rank`'s and those of the sources that say they may have one.
+    fn take_rows_at(&mut self, time_ns: i64, rank: usize, disk: &mut dyn Disk) -> Result<Vec<Points>, SegmentError> {
+        let mut ranks = vec![rank];
+        while self.heap.peek().is_some_and(|Reverse((bound_ns, _))| *bound_ns == time_ns) {
+            ranks.extend(self.heap.pop().map(|Reverse((_, Reverse(rank)))| rank));
+        }
+        let from_ns = self.unread_from_ns();
+        let mut rows = Vec::new();
+        for rank in ranks {
+            let Some(source) = self.sources.get_mut(rank) else { continue };
+            if let Some(loaded) = source.load(from_ns, self.last_ns, &mut self.loads, disk)?
+                && loaded.next_time_ns() == Some(time_ns)
+            {
+                let start = loaded.rows.start;
+                let mut row = RowBuilder::default();
+                row.push_run(loaded.number, loaded.points(), start..start + 1);
+                rows.push(row.take());
+                loaded.rows.start += 1;
+            }
+            if let Some(bound_ns) = source.bound_ns() {
+                self.heap.push(Reverse((bound_ns, Reverse(rank))));
+            }
+        }
+        Ok(rows)
     }
 
     /// Rows before this are out of range, or were emitted, or were overwritten by one that was.

@@ -1,9 +1,6 @@
-//! What SQLite's and serde's errors mean for the contract.
-
-use std::collections::BTreeMap;
+//! What SQLite's errors mean for the contract.
 
 use rusqlite::ErrorCode;
-use serde_json::Value;
 
 use crate::StoreError;
 
@@ -16,16 +13,6 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Engine(error.to_string()),
         }
     }
-}
-
-impl From<serde_json::Error> for StoreError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Corrupt(error.to_string())
-    }
-}
-
-pub(crate) fn taken<const N: usize>(pairs: [(&str, Value); N]) -> StoreError {
-    StoreError::Taken(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>())
 }
 
 /// After a failed sync nobody knows what the disk holds: the slot takes no more writes.

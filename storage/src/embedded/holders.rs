@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row};
 use super::rows;
 use crate::StoreError;
 use crate::base::SeriesHolder;
+use crate::stored::event;
 
 /// One pass over the index of series; the streams above come by their primary key.
 const QUERY: &str = "
@@ -30,11 +31,11 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<SeriesHolder>, StoreErr
 
 fn holder(row: &Row<'_>) -> Result<SeriesHolder, StoreError> {
     Ok(SeriesHolder {
-        key: rows::series_key(row.get(0)?),
+        key: event::series_key(row.get(0)?),
         user: UserId::new(row.get::<_, String>(1)?),
         event_id: row.get(2)?,
         time: row.get(3)?,
-        duration: rows::duration(row.get(4)?, row.get(5)?),
+        duration: event::duration(row.get(4)?, row.get(5)?),
         kind: row.get(6)?,
         stream_ids: serde_json::from_str(row.get_ref(7)?.as_str().map_err(rows::corrupt)?)?,
     })

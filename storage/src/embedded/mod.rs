@@ -3,9 +3,9 @@
 //! Invariants of absence: no command reaches rows of another user than its grant's, no answer to a write
 //! comes before its commit (but inside a batch), no read waits for a writer.
 
+mod content_index;
 pub(crate) mod error;
 mod holders;
-mod integrity;
 mod lane;
 mod read;
 mod rows;
@@ -16,7 +16,7 @@ mod wal;
 mod write;
 mod writer;
 
-pub use integrity::Seals;
+pub use content_index::{CONTENT_INDEXES_MAX, ContentIndex, IndexedField};
 pub use lane::{Job, Lane, LaneFull, ThreadLane};
 
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ use tokio::sync::oneshot;
 use self::slot::Slot;
 use self::writer::Job as WriterJob;
 use crate::base::{Answer, BaseStore, BatchId, ReadCall, SeriesHolder, WriteCall, Written};
+use crate::stored::event::series_key;
+pub use crate::stored::{DeletionMode, Seals};
 use crate::{Reply, StoreError};
 
 /// Slots that a data folder may have: each open one is a thread, a file and its connections.
@@ -50,6 +52,8 @@ pub struct EmbeddedConfig {
     pub deletion_mode: DeletionMode,
     /// Keep former states of events (Pryv: `versioning.forceKeepHistory`).
     pub keep_history: bool,
+    /// At most [`CONTENT_INDEXES_MAX`]; made and removed when a slot's file is opened.
+    pub content_indexes: Vec<ContentIndex>,
     /// Commands in one transaction at most.
     pub max_group: usize,
     /// Commands waiting for a slot's writer; beyond it callers get `Busy`.
@@ -66,20 +70,12 @@ impl EmbeddedConfig {
             seals: Seals::default(),
             deletion_mode: DeletionMode::KeepNothing,
             keep_history: false,
+            content_indexes: Vec::new(),
             max_group: 512,
             queue: 4096,
             readers_per_slot: 2,
         }
     }
-}
-
-/// What a really deleted event leaves (Pryv: `versioning.deletionMode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum DeletionMode {
-    #[default]
-    KeepNothing,
-    KeepAuthors,
-    KeepEverything,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) seals: Seals,
     pub(crate) deletion_mode: DeletionMode,
     pub(crate) keep_history: bool,
+    pub(crate) content_indexes: Vec<ContentIndex>,
     pub(crate) max_group: usize,
     pub(crate) queue: usize,
     pub(crate) readers_per_slot: usize,
@@ -127,6 +124,7 @@ impl EmbeddedStore {
             seals: config.seals,
             deletion_mode: config.deletion_mode,
             keep_history: config.keep_history,
+            content_indexes: config.content_indexes,
             max_group: config.max_group.max(1),
             queue: config.queue.max(1),
             readers_per_slot: config.readers_per_slot.max(1),
@@ -196,7 +194,7 @@ impl BaseStore for EmbeddedStore {
         self.slot(slot)?.look(|connection| {
             let mut query = connection.prepare("SELECT series FROM event WHERE series IS NOT NULL ORDER BY series")?;
             let keys = query.query_map([], |row| row.get(0))?;
-            Ok(keys.map(|raw| raw.map(rows::series_key)).collect::<Result<_, _>>()?)
+            Ok(keys.map(|raw| raw.map(series_key)).collect::<Result<_, _>>()?)
         })
     }
 

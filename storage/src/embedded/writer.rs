@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::slot::Shared;
 use super::wal;
 use super::write::Desk;
-use super::{Answerer, error, read, schema};
+use super::{Answerer, content_index, error, read, schema};
 use crate::StoreError;
 use crate::base::{Answer, BatchId, ReadCall, WriteCall, Written};
 
@@ -112,6 +112,7 @@ impl Writer {
 
     fn open(shared: &Arc<Shared>) -> Result<Self, StoreError> {
         let mut connection = schema::open_writer(&shared.path, shared.settings.writer_cache_kib)?;
+        content_index::adjust(&mut connection, &shared.settings.content_indexes)?;
         let wal_pages = Arc::new(AtomicU32::new(0));
         watch_wal(&mut connection, &wal_pages);
         Ok(Self {

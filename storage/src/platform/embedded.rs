@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Command, PlatformStore};
 use crate::embedded::OpenError;
-use crate::embedded::error::taken;
 use crate::embedded::schema::migrate;
+use crate::stored::taken;
 use crate::{Reply, StoreError};
 
 const QUEUE: usize = 1024;
@@ -178,8 +178,10 @@ impl Desk {
             Command::Release { user } => self.release(&user),
             Command::FindUser { name } => Ok(Answer::User(self.find_user(&name)?)),
             Command::FindUnique { field, value } => Ok(Answer::User(self.find_unique(&field, &value)?)),
+            Command::AddUnique { user, field, value } => self.add_unique(&user, &field, &value),
             Command::SetUnique { user, field, value } => self.set_unique(&user, &field, value.as_deref()),
             Command::HalfMade => self.entries("SELECT user, slot, username FROM entry WHERE confirmed = 0"),
+            Command::DoubledUnique => self.doubled_unique(),
             Command::Users => {
                 self.entries("SELECT user, slot, username FROM entry WHERE confirmed = 1 ORDER BY username")
             }
@@ -257,6 +259,27 @@ impl Desk {
             )?
             .query_row([field, value], entry)
             .optional()?)
+    }
+
+    fn add_unique(&mut self, user: &UserId, field: &str, value: &str) -> Result<Answer, StoreError> {
+        if !self.entry_exists(user)? {
+            return Err(StoreError::NotFound);
+        }
+        match self.owner(field, value)? {
+            Some(owner) if owner != user.as_str() => return Err(taken([(field, value.into())])),
+            Some(_) => {}
+            None => self.put_unique(user, field, value)?,
+        }
+        Ok(Answer::Done)
+    }
+
+    fn doubled_unique(&self) -> Result<Answer, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT e.user, e.slot, e.username, u.field FROM unique_field u JOIN entry e ON e.user = u.user
+             WHERE e.confirmed = 1 GROUP BY u.user, u.field HAVING count(*) > 1",
+        )?;
+        let found = query.query_map([], |row| Ok((entry(row)?, row.get(3)?)))?.collect::<Result<_, _>>()?;
+        Ok(Answer::Fields(found))
     }
 
     fn set_unique(&mut self, user: &UserId, field: &str, value: Option<&str>) -> Result<Answer, StoreError> {

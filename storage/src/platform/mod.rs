@@ -37,6 +37,13 @@ pub enum Command {
         field: String,
         value: String,
     },
+    /// Takes one more value of the field for the user, beside the present one: the account follows, then `SetUnique`
+    /// leaves only the new one. A crash in between leaves both taken, for `DoubledUnique` to find.
+    AddUnique {
+        user: UserId,
+        field: String,
+        value: String,
+    },
     /// Replaces the user's value of the field; `None` frees it.
     SetUnique {
         user: UserId,
@@ -45,6 +52,8 @@ pub enum Command {
     },
     /// Reservations that were never confirmed (a crash between the steps of a registration).
     HalfMade,
+    /// Fields of which a confirmed account holds more than one value (a crash between the steps of a change).
+    DoubledUnique,
     Users,
     Get {
         key: String,
@@ -69,5 +78,7 @@ pub enum Answer {
     Done,
     User(Option<UserEntry>),
     Users(Vec<UserEntry>),
+    /// Accounts and the names of their fields.
+    Fields(Vec<(UserEntry, String)>),
     Value(Option<Value>),
 }

@@ -151,6 +151,13 @@ pub fn event(id: &str, time: f64, streams: &[&str]) -> Event {
     }
 }
 
+/// No value removes the field.
+pub fn set_field(name: &str, value: Option<&str>) -> Write {
+    let id = format!(":system:{name}");
+    let event = Event { content: value.map(Into::into), ..event(&id, 0.0, &[&id]) };
+    Write::SetAccountField { name: name.into(), event: Box::new(event) }
+}
+
 pub fn stream(id: &str, name: &str, parent: Option<&str>) -> Stream {
     Stream { id: id.into(), name: name.into(), parent_id: parent.map(str::to_owned), ..Stream::default() }
 }

@@ -6,7 +6,7 @@ use super::caller::{Caller, Refused};
 use super::grant::{Grant, Right};
 use super::level::Levels;
 use super::reserved::{AUDIT_ROOT, CMC_INTERNAL};
-use crate::access::Level;
+use crate::access::{Level, Permission};
 use crate::id::SeriesKey;
 
 /// What a method asks of a stream.
@@ -38,6 +38,18 @@ impl Caller<'_> {
     pub fn create_event(&self, stream_ids: &[String]) -> Result<Grant, Refused> {
         self.all_streams(stream_ids.iter(), &CREATE)?;
         Ok(self.grant(Right::Write))
+    }
+
+    /// Whether there may be a stream where the caller creates events: asked before a long body is read.
+    pub fn create_event_somewhere(&self) -> Result<(), Refused> {
+        let allows = |permission: &Permission| match permission {
+            Permission::Stream { level, .. } => (CREATE.allowed)(*level),
+            Permission::Feature { .. } => false,
+        };
+        match self.is_personal() || self.access.permissions.iter().any(allows) {
+            true => Ok(()),
+            false => Err(Refused::kind("the right to create events in some stream")),
+        }
     }
 
     /// `events.update`: one of the current streams, and each stream that is added or removed.

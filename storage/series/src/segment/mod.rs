@@ -11,7 +11,7 @@ pub(crate) mod mask;
 mod merge;
 pub mod plan;
 pub mod read;
-mod reduce;
+pub(crate) mod reduce;
 pub mod retain;
 
 use crate::codec::CodecError;

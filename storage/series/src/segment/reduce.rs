@@ -99,6 +99,21 @@ impl Reducer {
     }
 }
 
+/// What stays of rows of the same time, the latest first: the latest, which joins the bucket that it meets.
+pub(crate) fn join_buckets(mut rows: Vec<Points>) -> Points {
+    let is_bucket =
+        |points: &Points| sources(&points.columns).iter().any(|source| source.beside.iter().all(Option::is_some));
+    let bucket =
+        rows.iter().position(is_bucket).filter(|position| *position > 0).map(|position| rows.swap_remove(position));
+    let latest = if rows.is_empty() { Points::default() } else { rows.swap_remove(0) };
+    let Some(bucket) = bucket else { return latest };
+    let mut reducer = Reducer::new(1);
+    for Points { times_ns, columns } in [bucket, latest] {
+        reducer.push(&Page { times_ns, columns });
+    }
+    reducer.take(true)
+}
+
 /// A column of the page with those that stand beside it when its rows are buckets.
 struct Source<'a> {
     column: &'a Column,

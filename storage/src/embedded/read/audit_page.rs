@@ -1,17 +1,19 @@
 //! A page of audit events (Pryv: the `:_audit:` store), made from the records.
 
-use model::EventsQuery;
-use model::query::{TrashState, TypeFilter};
-use rusqlite::{Connection, Row, params_from_iter};
-use serde_json::Value;
+use std::borrow::Cow;
 
-use super::page::{Next, PageBuilder, Sql, put_key, put_number, put_text};
+use model::EventsQuery;
+use model::query::TrashState;
+use rusqlite::{Connection, Row, params_from_iter};
+
 use super::rows;
-use super::streams::Streams;
+use super::sql::Sql;
 use crate::StoreError;
 use crate::base::{Cursor, Page};
+use crate::stored::audit::{Shown, one_access, shown_streams, types_pass};
+use crate::stored::page::{Next, PageBuilder};
+use crate::stored::streams::Streams;
 
-const ACCESS_PREFIX: &str = "access-";
 /// How far back methods and versions of accesses are looked for: their columns have no index.
 const NAMES_ROWS_MAX: u32 = 100_000;
 const ORDER: (&str, &str) = ("a.time", "a.row");
@@ -33,9 +35,9 @@ pub(super) fn page(
     let mut statement = connection.prepare_cached(&sql.text)?;
     let mut found = statement.query(params_from_iter(sql.params))?;
     while let Some(row) = found.next()? {
-        let record = Record::of(row)?;
-        if streams.pass(&record.stream_ids()) && types_pass(record.kind, &query.types) {
-            builder.matched(|out| record.put(out))?;
+        let record = record(row)?;
+        if streams.pass(&record.stream_ids()) && types_pass(&record.kind, &query.types) {
+            builder.matched(|out, _| record.put(out))?;
         }
         match builder.seen(record.time, row.get(0)?) {
             Next::Row => {}
@@ -94,68 +96,8 @@ fn statement(user: i64, query: &EventsQuery, streams: &Streams<'_>, after: Optio
     sql
 }
 
-fn one_access(streams: &Streams<'_>) -> Option<String> {
-    let wanted = streams.wanted()?;
-    let mut ids = wanted.iter();
-    let (Some(id), None) = (ids.next(), ids.next()) else { return None };
-    let access = id.strip_prefix(ACCESS_PREFIX)?;
-    let base = access.split_once(':').map_or(access, |(base, _)| base);
-    Some(base.to_owned())
-}
-
-fn types_pass(kind: &str, types: &[TypeFilter]) -> bool {
-    types.is_empty()
-        || types.iter().any(|filter| match filter {
-            TypeFilter::Exact(wanted) => kind == wanted,
-            TypeFilter::Class(class) => kind.starts_with(class.as_str()),
-        })
-}
-
-struct Record<'a> {
-    id: &'a str,
-    time: f64,
-    kind: &'a str,
-    content: &'a str,
-    /// `access-<base>`, perhaps `access-<base>:<serial>`, `action-<method>`.
-    streams: Vec<String>,
-}
-
-impl<'a> Record<'a> {
-    fn of(row: &'a Row<'_>) -> Result<Self, StoreError> {
-        let text = |index: usize| row.get_ref(index)?.as_str().map_err(rows::corrupt);
-        let access = text(3)?;
-        let mut streams = vec![format!("{ACCESS_PREFIX}{access}")];
-        if let Some(serial) = row.get::<_, Option<u32>>(4)? {
-            streams.push(format!("{ACCESS_PREFIX}{access}:{serial}"));
-        }
-        streams.push(format!("action-{}", text(5)?));
-        Ok(Self { id: text(2)?, time: row.get(1)?, kind: text(6)?, content: text(7)?, streams })
-    }
-
-    fn stream_ids(&self) -> Vec<&str> {
-        self.streams.iter().map(String::as_str).collect()
-    }
-
-    fn put(&self, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        let prefixed = |id: &str| format!(":_audit:{id}");
-        put_key(out, "{\"id\":");
-        put_text(out, &prefixed(self.id))?;
-        put_key(out, ",\"type\":");
-        put_text(out, self.kind)?;
-        put_key(out, ",\"time\":");
-        put_number(out, self.time)?;
-        put_key(out, ",\"streamIds\":");
-        let ids: Vec<Value> = self.streams.iter().map(|id| prefixed(id).into()).collect();
-        serde_json::to_writer(&mut *out, &ids)?;
-        put_key(out, ",\"content\":");
-        put_key(out, self.content);
-        for (time, by) in [(",\"created\":", ",\"createdBy\":"), (",\"modified\":", ",\"modifiedBy\":")] {
-            put_key(out, time);
-            put_number(out, self.time)?;
-            put_key(out, by);
-            put_key(out, "\"system\"");
-        }
-        out.push(b'}');
-        Ok(())
-    }
+fn record<'a>(row: &'a Row<'_>) -> Result<Shown<'a>, StoreError> {
+    let text = |index: usize| row.get_ref(index)?.as_str().map_err(rows::corrupt).map(Cow::from);
+    let streams = shown_streams(&text(3)?, row.get(4)?, &text(5)?);
+    Ok(Shown { id: text(2)?, time: row.get(1)?, kind: text(6)?, content: text(7)?, streams })
 }

@@ -1,21 +1,25 @@
 //! A page of events: SQL walks an index in the order of the answer and gives a superset; what an index
 //! cannot decide (stream clauses, content) is decided here, on the row.
 
+use model::EventsQuery;
 use model::query::{TrashState, TypeFilter};
-use model::{Duration, EventsQuery};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::page::{Next, PageBuilder, Sql, put_key, put_number, put_text};
-use super::streams::Streams;
-use super::{conditions, rows};
+use super::rows;
+use super::sql::Sql;
 use crate::StoreError;
 use crate::base::{Cursor, Page};
+use crate::embedded::content_index::{IndexedField, Lookup};
+use crate::stored::conditions;
+use crate::stored::event::borrowed_ids;
+use crate::stored::page::{Next, PageBuilder};
+use crate::stored::streams::Streams;
 
-/// Streams whose ordered lists are merged; with more, the user's events are walked by time.
-const MERGED_STREAMS_MAX: usize = 40;
-/// Up to so many changed events are sorted rather than found in a walk by time.
-const CHANGED_SORTED_MAX: i64 = 2_000;
+/// Ordered lists (of streams or of types) that are merged; with more, the user's events are walked by time.
+const MERGED_MAX: usize = 40;
+/// Up to so many events that an index finds in another order are sorted, rather than found in a walk by time.
+const SORTED_MAX: i64 = 2_000;
 
 /// The part of the time line that a statement covers. Events that began before `from` and end in the frame
 /// are few and found by their end; they come after the others (before, when ascending).
@@ -35,9 +39,18 @@ pub(super) enum Walk {
     Time,
     Running,
     Changed,
+    Trashed,
+    Declared(Lookup),
     Kind(i64),
     Stream(i64),
-    Merged(Vec<i64>),
+    Merged(Vec<List>),
+}
+
+/// Events of one stream or one type, in the order of their times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum List {
+    Stream(i64),
+    Kind(i64),
 }
 
 pub(super) struct Plan<'a> {
@@ -121,8 +134,8 @@ impl<'a> Plan<'a> {
         names: &mut KindNames<'_>,
     ) -> Result<Next, StoreError> {
         match (&self.walk, part) {
-            (Walk::Merged(keys), Part::Whole | Part::Inside) => {
-                self.run_merged(connection, keys, part, after, builder, names)
+            (Walk::Merged(lists), Part::Whole | Part::Inside) => {
+                self.run_merged(connection, lists, part, after, builder, names)
             }
             _ => {
                 let sql = self.statement(part, after);
@@ -139,11 +152,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Ordered lists of several streams, merged by SQLite without sorting; each event is fetched by its row.
+    /// Several ordered lists, merged by SQLite without sorting; each event is fetched by its row.
     fn run_merged(
         &self,
         connection: &Connection,
-        keys: &[i64],
+        lists: &[List],
         part: Part,
         after: Option<&Cursor>,
         builder: &mut PageBuilder,
@@ -153,7 +166,7 @@ impl<'a> Plan<'a> {
         fetch.push("SELECT ").push(rows::EVENT_COLUMNS).push(" FROM event e WHERE e.row = ?1");
         self.common_filters(&mut fetch, part);
         let mut fetch_one = connection.prepare_cached(&fetch.text)?;
-        let sql = self.merge_statement(keys, part, after);
+        let sql = self.merge_statement(lists, part, after);
         let mut merge = connection.prepare_cached(&sql.text)?;
         let mut order = merge.query(params_from_iter(sql.params))?;
         while let Some(link) = order.next()? {
@@ -173,7 +186,7 @@ impl<'a> Plan<'a> {
 
     fn look(&self, row: &Row<'_>, builder: &mut PageBuilder, names: &mut KindNames<'_>) -> Result<Next, StoreError> {
         if self.passes(row)? {
-            builder.matched(|out| put_event(out, row, names))?;
+            builder.matched(|out, files| rows::event(row, names.name(row.get(6)?)?)?.put(out, files))?;
         }
         Ok(builder.seen(row.get(3)?, row.get(0)?))
     }
@@ -217,6 +230,10 @@ impl<'a> Plan<'a> {
             (Walk::Changed, _) => {
                 sql.bind(" FROM event e INDEXED BY event_modified WHERE e.user = ?", self.user);
             }
+            (Walk::Trashed, _) => {
+                sql.bind(" FROM event e INDEXED BY event_trashed WHERE e.user = ?", self.user);
+            }
+            (Walk::Declared(lookup), _) => lookup.lead(&mut sql, self.user),
             (Walk::Time | Walk::Merged(_), _) => {
                 sql.bind(" FROM event e INDEXED BY event_time WHERE e.user = ?", self.user);
             }
@@ -242,14 +259,23 @@ impl<'a> Plan<'a> {
         sql.push(")");
     }
 
-    pub(super) fn merge_statement(&self, keys: &[i64], part: Part, after: Option<&Cursor>) -> Sql {
+    pub(super) fn merge_statement(&self, lists: &[List], part: Part, after: Option<&Cursor>) -> Sql {
         let mut sql = Sql::default();
-        for (index, key) in keys.iter().enumerate() {
+        for (index, list) in lists.iter().enumerate() {
             sql.push(if index == 0 { "" } else { " UNION " });
-            sql.bind("SELECT s.time, s.event FROM event_stream s WHERE s.stream = ?", *key);
-            self.time_bounds(&mut sql, "s.time", part);
+            let order = match list {
+                List::Stream(key) => {
+                    sql.bind("SELECT s.time, s.event FROM event_stream s WHERE s.stream = ?", *key);
+                    ("s.time", "s.event")
+                }
+                List::Kind(kind) => {
+                    sql.bind("SELECT s.time, s.row FROM event s INDEXED BY event_kind WHERE s.kind = ?", *kind);
+                    ("s.time", "s.row")
+                }
+            };
+            self.time_bounds(&mut sql, order.0, part);
             if let Some(after) = after {
-                sql.behind(("s.time", "s.event"), after, self.query.ascending);
+                sql.behind(order, after, self.query.ascending);
             }
         }
         sql.order(("1", "2"), self.query.ascending);
@@ -305,40 +331,61 @@ fn walk(
     if let Some(since) = query.modified_since {
         let changed: i64 = connection
             .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM event WHERE user = ?1 AND modified > ?2 LIMIT ?3)")?
-            .query_row(params![user, since, CHANGED_SORTED_MAX + 1], |row| row.get(0))?;
-        if changed <= CHANGED_SORTED_MAX {
+            .query_row(params![user, since, SORTED_MAX + 1], |row| row.get(0))?;
+        if changed <= SORTED_MAX {
             return Ok(Walk::Changed);
         }
     }
-    if let Some(keys) = keys {
-        return Ok(match keys.as_slice() {
-            [key] => Walk::Stream(*key),
-            keys if keys.len() <= MERGED_STREAMS_MAX => Walk::Merged(keys.to_vec()),
-            _ => Walk::Time,
-        });
-    }
-    Ok(match kinds.map(|kinds| kinds.iter().copied().collect::<Vec<_>>()).as_deref() {
-        Some([kind]) => Walk::Kind(*kind),
-        _ => Walk::Time,
+    let conditions =
+        [(IndexedField::Content, query.content.as_slice()), (IndexedField::ClientData, query.client_data.as_slice())];
+    let lookup = Lookup::best(connection, user, conditions, SORTED_MAX)?;
+    Ok(match lookup {
+        Some(lookup) if lookup.found <= SORTED_MAX => Walk::Declared(lookup),
+        _ if query.state == TrashState::Trashed => Walk::Trashed,
+        lookup => match (ordered_walk(kinds, keys), lookup) {
+            (Walk::Time, Some(lookup)) if lookup.is_ordered => Walk::Declared(lookup),
+            (walk, _) => walk,
+        },
     })
 }
+
+/// What comes in the order of the answer by itself.
+fn ordered_walk(kinds: Option<&FxHashSet<i64>>, keys: Option<Vec<i64>>) -> Walk {
+    let lists: Vec<List> = match (kinds, keys) {
+        (_, Some(keys)) => keys.into_iter().map(List::Stream).collect(),
+        (Some(kinds), None) => kinds.iter().copied().map(List::Kind).collect(),
+        (None, None) => return Walk::Time,
+    };
+    match lists.as_slice() {
+        [List::Stream(key)] => Walk::Stream(*key),
+        [List::Kind(kind)] => Walk::Kind(*kind),
+        lists if lists.len() <= MERGED_MAX => Walk::Merged(lists.to_vec()),
+        _ => Walk::Time,
+    }
+}
+
+const KIND_BY_NAME: &str = "SELECT row FROM kind WHERE user = ?1 AND name = ?2";
+/// A class ends in `/`; of the letters in names of types, digits come next.
+const KINDS_BY_CLASS: &str = "SELECT row FROM kind WHERE user = ?1 AND name > ?2 AND name < rtrim(?2, '/') || '0'";
 
 /// Keys of the user's types that the filters name; `None` without filters.
 fn kind_rows(connection: &Connection, user: i64, types: &[TypeFilter]) -> Result<Option<FxHashSet<i64>>, StoreError> {
     if types.is_empty() {
         return Ok(None);
     }
-    let mut query = connection.prepare_cached("SELECT row, name FROM kind WHERE user = ?1")?;
-    let mut found = query.query([user])?;
+    let mut by_name = connection.prepare_cached(KIND_BY_NAME)?;
+    let mut by_class = connection.prepare_cached(KINDS_BY_CLASS)?;
     let mut out = FxHashSet::default();
-    while let Some(row) = found.next()? {
-        let name = row.get_ref(1)?.as_str().map_err(rows::corrupt)?;
-        let matches = types.iter().any(|filter| match filter {
-            TypeFilter::Exact(wanted) => name == wanted,
-            TypeFilter::Class(class) => name.starts_with(class.as_str()),
-        });
-        if matches {
-            out.insert(row.get(0)?);
+    for filter in types {
+        match filter {
+            TypeFilter::Exact(name) => {
+                out.extend(by_name.query_row(params![user, name], |row| row.get::<_, i64>(0)).optional()?);
+            }
+            TypeFilter::Class(class) => {
+                for row in by_class.query_map(params![user, class], |row| row.get::<_, i64>(0))? {
+                    out.insert(row?);
+                }
+            }
         }
     }
     Ok(Some(out))
@@ -353,13 +400,6 @@ fn stream_rows(connection: &Connection, user: i64, wanted: &FxHashSet<&str>) -> 
     }
     out.sort_unstable();
     Ok(out)
-}
-
-fn borrowed_ids(text: &str) -> Result<Vec<std::borrow::Cow<'_, str>>, StoreError> {
-    #[derive(serde::Deserialize)]
-    struct Id<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
-    let ids: Vec<Id<'_>> = serde_json::from_str(text)?;
-    Ok(ids.into_iter().map(|id| id.0).collect())
 }
 
 /// Names of types, looked up once per page.
@@ -379,60 +419,6 @@ impl KindNames<'_> {
             }
         })
     }
-}
-
-/// Exactly the JSON of [`model::Event::to_json`]; stored JSON columns go through as they are.
-fn put_event(out: &mut Vec<u8>, row: &Row<'_>, names: &mut KindNames<'_>) -> Result<(), StoreError> {
-    let text = |index: usize| row.get_ref(index)?.as_str_or_null().map_err(rows::corrupt);
-    let required = |index: usize| row.get_ref(index)?.as_str().map_err(rows::corrupt);
-    put_key(out, "{\"id\":");
-    put_text(out, required(1)?)?;
-    put_key(out, ",\"streamIds\":");
-    put_key(out, required(2)?);
-    put_key(out, ",\"time\":");
-    put_number(out, row.get(3)?)?;
-    match rows::duration(row.get(4)?, row.get(5)?) {
-        Duration::Instant => {}
-        Duration::Running => put_key(out, ",\"duration\":null"),
-        Duration::Seconds(0.0) => {}
-        Duration::Seconds(length) => {
-            put_key(out, ",\"duration\":");
-            put_number(out, length)?;
-        }
-    }
-    put_key(out, ",\"type\":");
-    put_text(out, names.name(row.get(6)?)?)?;
-    if let Some(content) = text(7)? {
-        put_key(out, ",\"content\":");
-        put_key(out, content);
-    }
-    if let Some(description) = text(8)? {
-        put_key(out, ",\"description\":");
-        put_text(out, description)?;
-    }
-    for (index, key) in [(9, ",\"clientData\":"), (10, ",\"attachments\":")] {
-        if let Some(json) = text(index)? {
-            put_key(out, key);
-            put_key(out, json);
-        }
-    }
-    if row.get(11)? {
-        put_key(out, ",\"trashed\":true");
-    }
-    put_key(out, ",\"created\":");
-    put_number(out, row.get(12)?)?;
-    put_key(out, ",\"createdBy\":");
-    put_text(out, required(13)?)?;
-    put_key(out, ",\"modified\":");
-    put_number(out, row.get(14)?)?;
-    put_key(out, ",\"modifiedBy\":");
-    put_text(out, required(15)?)?;
-    if let Some(integrity) = text(16)? {
-        put_key(out, ",\"integrity\":");
-        put_text(out, integrity)?;
-    }
-    out.push(b'}');
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,18 +1,35 @@
 //! The reads, on any connection of the slot: a pooled one, or the writer's inside a batch.
 
 mod audit_page;
-mod conditions;
 mod events_page;
-mod page;
-mod streams;
+mod sql;
 
 use model::{Event, EventDeletion, PasswordHash, Session, StreamDeletion};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Map;
 
+pub(super) use self::sql::Sql;
 use super::rows;
 use crate::StoreError;
 use crate::base::{Answer, Found, Read, ReadCall, SpaceData};
+use crate::stored::event;
+
+const EVENT_HISTORY: &str =
+    "SELECT doc, modified, modified_by FROM event_version WHERE user = ?1 AND event_id = ?2 ORDER BY modified, row";
+const STREAM_DELETIONS: &str =
+    "SELECT id, deleted FROM stream_deletion WHERE user = ?1 AND deleted > ?2 ORDER BY deleted DESC, id";
+const ANY_EVENT_IN: &str = "
+    SELECT 1 FROM stream_key sk JOIN event_stream s ON s.stream = sk.row JOIN event e ON e.row = s.event
+    WHERE sk.user = ?1 AND sk.id = ?2 AND e.trashed = 0 LIMIT 1";
+
+/// A deletion that kept its fields is told by its id only (spec 03, section 2.6).
+fn event_deletions_sql(ascending: bool) -> String {
+    let order = if ascending { "ASC" } else { "DESC" };
+    format!(
+        "SELECT id, deleted, CASE WHEN doc IS NULL THEN integrity END FROM event_deletion WHERE user = ?1 AND deleted > ?2
+         ORDER BY deleted {order} LIMIT ?3 OFFSET ?4"
+    )
+}
 
 pub(super) fn answer(connection: &Connection, call: &ReadCall) -> Result<Answer, StoreError> {
     // One snapshot for all statements of a read; inside a batch the writer's transaction is that.
@@ -112,7 +129,7 @@ fn event(connection: &Connection, user: i64, id: &str) -> Result<Option<Found>, 
     let mut query = connection.prepare_cached(&sql)?;
     let mut found = query.query(params![user, id])?;
     if let Some(row) = found.next()? {
-        return Ok(Some(Found::Event(Box::new(rows::event(row, row.get(18)?)?))));
+        return Ok(Some(Found::Event(Box::new(rows::named_event(row)?))));
     }
     let deleted: Option<(EventDeletion, Option<String>)> = connection
         .prepare_cached("SELECT id, deleted, integrity, doc FROM event_deletion WHERE user = ?1 AND id = ?2")?
@@ -122,7 +139,7 @@ fn event(connection: &Connection, user: i64, id: &str) -> Result<Option<Found>, 
         None => None,
         Some((deletion, None)) => Some(Found::Deletion(deletion)),
         Some((deletion, Some(doc))) => {
-            let mut event = rows::event_of_doc(&doc)?;
+            let mut event = event::of_doc(&doc)?;
             event.integrity.clone_from(&deletion.integrity);
             Some(Found::Kept(deletion, Box::new(event)))
         }
@@ -135,14 +152,12 @@ fn event_deletion(row: &rusqlite::Row<'_>) -> rusqlite::Result<EventDeletion> {
 
 /// Oldest first. A version that the deletion mode has reduced has its id and authors only (no stream ids).
 fn event_history(connection: &Connection, user: i64, id: &str) -> Result<Vec<Event>, StoreError> {
-    let mut query = connection.prepare_cached(
-        "SELECT doc, modified, modified_by FROM event_version WHERE user = ?1 AND event_id = ?2 ORDER BY modified, row",
-    )?;
+    let mut query = connection.prepare_cached(EVENT_HISTORY)?;
     let mut found = query.query(params![user, id])?;
     let mut out = Vec::new();
     while let Some(row) = found.next()? {
         out.push(match row.get::<_, Option<String>>(0)? {
-            Some(doc) => rows::event_of_doc(&doc)?,
+            Some(doc) => event::of_doc(&doc)?,
             None => Event { id: id.to_owned(), modified: row.get(1)?, modified_by: row.get(2)?, ..Event::default() },
         });
     }
@@ -155,12 +170,7 @@ fn event_deletions(
     (since, ascending): (f64, bool),
     (limit, skip): (Option<u64>, u64),
 ) -> Result<Vec<EventDeletion>, StoreError> {
-    let order = if ascending { "ASC" } else { "DESC" };
-    // A deletion that kept its fields is told by its id only (spec 03, section 2.6).
-    let sql = format!(
-        "SELECT id, deleted, CASE WHEN doc IS NULL THEN integrity END FROM event_deletion WHERE user = ?1 AND deleted > ?2
-         ORDER BY deleted {order} LIMIT ?3 OFFSET ?4"
-    );
+    let sql = event_deletions_sql(ascending);
     let limit = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1);
     let skip = i64::try_from(skip).unwrap_or(i64::MAX);
     let mut query = connection.prepare_cached(&sql)?;
@@ -169,9 +179,7 @@ fn event_deletions(
 }
 
 fn stream_deletions(connection: &Connection, user: i64, since: f64) -> Result<Vec<StreamDeletion>, StoreError> {
-    let mut query = connection.prepare_cached(
-        "SELECT id, deleted FROM stream_deletion WHERE user = ?1 AND deleted > ?2 ORDER BY deleted DESC, id",
-    )?;
+    let mut query = connection.prepare_cached(STREAM_DELETIONS)?;
     let found =
         query.query_map(params![user, since], |row| Ok(StreamDeletion { id: row.get(0)?, deleted: row.get(1)? }))?;
     Ok(found.collect::<Result<_, _>>()?)
@@ -192,10 +200,7 @@ fn accesses(
 }
 
 fn any_event_in(connection: &Connection, user: i64, stream_ids: &[String]) -> Result<bool, StoreError> {
-    let mut query = connection.prepare_cached(
-        "SELECT 1 FROM stream_key sk JOIN event_stream s ON s.stream = sk.row JOIN event e ON e.row = s.event
-         WHERE sk.user = ?1 AND sk.id = ?2 AND e.trashed = 0 LIMIT 1",
-    )?;
+    let mut query = connection.prepare_cached(ANY_EVENT_IN)?;
     for id in stream_ids {
         if query.exists(params![user, id])? {
             return Ok(true);
@@ -203,3 +208,6 @@ fn any_event_in(connection: &Connection, user: i64, stream_ids: &[String]) -> Re
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,13 @@
 //! Accesses: created, changed with their former state kept, deleted into tombstones.
 
-use model::{Access, AccessKind};
+use model::Access;
 use rusqlite::{OptionalExtension, params};
-use serde_json::Value;
 
 use super::{Act, Desk};
 use crate::StoreError;
 use crate::base::Written;
-use crate::embedded::error::taken;
 use crate::embedded::rows;
+use crate::stored::{access, map_text, taken};
 
 impl Desk {
     pub(super) fn create_access(&mut self, act: &Act<'_>, mut access: Access) -> Result<Written, StoreError> {
@@ -104,7 +103,7 @@ impl Desk {
             .prepare_cached("SELECT 1 FROM access WHERE user = ?1 AND token = ?2 AND deleted IS NULL AND id <> ?3")?
             .exists(params![act.user, access.token, access.id])?;
         if token_used {
-            return Err(taken([("token", "(hidden)".into())]));
+            return Err(access::token_taken());
         }
         let triple_used = self
             .connection
@@ -113,17 +112,7 @@ impl Desk {
                  AND deleted IS NULL AND id <> ?5",
             )?
             .exists(params![act.user, access.name, access.kind.as_str(), access.device_name, access.id])?;
-        if !triple_used {
-            return Ok(());
-        }
-        let (kind, name) = (access.kind.as_str().into(), access.name.clone().into());
-        Err(match (&access.device_name, access.kind) {
-            (None, AccessKind::App | AccessKind::Personal) => taken([("type", kind), ("name", name)]),
-            (device, _) => {
-                let device = device.clone().map_or(Value::Null, Value::from);
-                taken([("type", kind), ("name", name), ("deviceName", device)])
-            }
-        })
+        if triple_used { Err(access::triple_taken(access)) } else { Ok(()) }
     }
 
     fn insert_access(&self, act: &Act<'_>, access: &Access) -> Result<(), StoreError> {
@@ -158,9 +147,9 @@ impl Desk {
             access.kind.as_str(),
             access.name,
             access.device_name,
-            rows::permissions_text(&access.permissions),
+            access::permissions_text(&access.permissions),
             access.expires,
-            rows::map_text(access.client_data.as_ref())?,
+            map_text(access.client_data.as_ref())?,
             access.alias,
             access.last_used,
             serde_json::to_string(&access.calls)?,

@@ -1,17 +1,21 @@
 //! The account itself: made, given a password, fields, profiles and sessions, erased.
 
-use model::{Access, Grant, NewAccount, PasswordHash, Session};
+use model::{Access, Event, Grant, NewAccount, PasswordHash, Session};
 use rusqlite::{OptionalExtension, params};
 use serde_json::{Map, Value};
 
 use super::{Act, Desk};
 use crate::base::{AccessUsage, Written};
-use crate::embedded::error::taken;
-use crate::embedded::rows;
+use crate::stored::event::{doc, series_key};
+use crate::stored::taken;
 use crate::{StoreError, erase};
 
 /// The version of a fresh account's space.
 const FIRST_VERSION: i64 = 1;
+/// States kept of each account field, the present one included; beyond it the oldest go.
+const FIELD_VERSIONS_MAX: i64 = 1_000;
+/// Who made the values of the registration.
+const SYSTEM: &str = "system";
 
 impl Desk {
     pub(super) fn create_account(
@@ -46,7 +50,7 @@ impl Desk {
             .connection
             .prepare_cached("SELECT series FROM event WHERE user = ?1 AND series IS NOT NULL")?
             .query_map([act.user], |row| row.get(0))?
-            .map(|raw| raw.map(rows::series_key))
+            .map(|raw| raw.map(series_key))
             .collect::<Result<Vec<_>, _>>()?;
         for part in erase::SLOT_PARTS {
             if !(keep_audit && part.audit) {
@@ -139,21 +143,68 @@ impl Desk {
         Ok(Written::Done)
     }
 
-    /// A null value removes the field.
-    pub(super) fn set_account_field(&mut self, act: &Act<'_>, name: &str, value: Value) -> Result<Written, StoreError> {
+    pub(super) fn set_account_field(
+        &mut self,
+        act: &Act<'_>,
+        name: &str,
+        mut event: Event,
+    ) -> Result<Written, StoreError> {
         let fields: String = self
             .connection
             .prepare_cached("SELECT fields FROM user WHERE row = ?1")?
             .query_row([act.user], |row| row.get(0))?;
         let mut fields: Map<String, Value> = serde_json::from_str(&fields)?;
-        if value.is_null() {
-            fields.shift_remove(name);
-        } else {
-            fields.insert(name.to_owned(), value);
+        if let Some(first) = fields.get(name) {
+            self.keep_first_value(act, &event, first)?;
+        }
+        match event.content.clone() {
+            Some(value) if !value.is_null() => drop(fields.insert(name.to_owned(), value)),
+            _ => drop(fields.shift_remove(name)),
         }
         self.connection
             .prepare_cached("UPDATE user SET fields = ?2 WHERE row = ?1")?
             .execute(params![act.user, serde_json::to_string(&fields)?])?;
-        Ok(Written::Done)
+        (event.time, event.created, event.modified) = (act.stamp, act.stamp, act.stamp);
+        (event.created_by, event.modified_by) = (act.author.to_owned(), act.author.to_owned());
+        event.integrity = self.settings.seals.event(|| event.to_json());
+        self.keep_field_version(act, &event)?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM event_version WHERE user = ?1 AND event_id = ?2 AND row NOT IN
+                 (SELECT row FROM event_version WHERE user = ?1 AND event_id = ?2
+                  ORDER BY modified DESC, row DESC LIMIT ?3)",
+            )?
+            .execute(params![act.user, event.id, FIELD_VERSIONS_MAX])?;
+        Ok(Written::Event(Box::new(event)))
+    }
+
+    /// The value from the registration has no version of its own until it is changed: it is as old as the account.
+    fn keep_first_value(&self, act: &Act<'_>, event: &Event, first: &Value) -> Result<(), StoreError> {
+        let has_versions = self
+            .connection
+            .prepare_cached("SELECT 1 FROM event_version WHERE user = ?1 AND event_id = ?2")?
+            .exists(params![act.user, event.id])?;
+        if has_versions {
+            return Ok(());
+        }
+        let since: Option<f64> = self
+            .connection
+            .prepare_cached("SELECT min(created) FROM access WHERE user = ?1")?
+            .query_row([act.user], |row| row.get(0))?;
+        let since = since.unwrap_or(act.stamp);
+        let mut former = Event { content: Some(first.clone()), ..event.clone() };
+        (former.time, former.created, former.modified) = (since, since, since);
+        (former.created_by, former.modified_by) = (SYSTEM.to_owned(), SYSTEM.to_owned());
+        former.integrity = self.settings.seals.event(|| former.to_json());
+        self.keep_field_version(act, &former)
+    }
+
+    fn keep_field_version(&self, act: &Act<'_>, event: &Event) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO event_version (user, event_id, modified, modified_by, doc) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![act.user, event.id, event.modified, event.modified_by, doc(event)])?;
+        Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use model::AuditRecord;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::{Map, Value, json};
 
 use super::Desk;
 use crate::StoreError;
 use crate::base::Written;
+use crate::stored::audit;
 
 impl Desk {
     /// The record of a write, with the key and hash of what was written (Pryv: `content.record`).
@@ -16,18 +16,7 @@ impl Desk {
         mut record: AuditRecord,
         written: &Written,
     ) -> Result<(), StoreError> {
-        let sealed = match (record.action.as_str(), written) {
-            ("events.create" | "events.update", Written::Event(event)) => {
-                Some((format!("EVENT:0:{}:{}", event.id, model::time::number(event.modified)), &event.integrity))
-            }
-            ("accesses.create", Written::Access(access)) => {
-                Some((format!("ACCESS:0:{}:{}", access.id, model::time::number(access.modified)), &access.integrity))
-            }
-            _ => None,
-        };
-        if let Some((key, Some(integrity))) = sealed {
-            record.detail.insert("record".into(), json!({ "key": key, "integrity": integrity }));
-        }
+        audit::seal(&mut record, written);
         match self.users.find(&self.connection, user_id) {
             Ok(user) => insert(&self.connection, user.row, record),
             // The account was erased by this very command.
@@ -50,10 +39,9 @@ impl Desk {
     }
 }
 
-fn insert(connection: &Connection, user: i64, record: AuditRecord) -> Result<(), StoreError> {
-    let kind = kind(&record);
-    let AuditRecord { id, time, access_id, access_serial, action, error, detail } = record;
-    let content = serde_json::to_string(&content(&action, error, detail))?;
+fn insert(connection: &Connection, user: i64, mut record: AuditRecord) -> Result<(), StoreError> {
+    let audit::Texts { kind, content } = audit::Texts::take(&mut record)?;
+    let AuditRecord { id, time, access_id, access_serial, action, .. } = record;
     connection
         .prepare_cached(
             "INSERT INTO audit (user, time, id, access, serial, action, kind, content)
@@ -61,29 +49,4 @@ fn insert(connection: &Connection, user: i64, record: AuditRecord) -> Result<(),
         )?
         .execute(params![user, time, id, access_id, access_serial, action, kind, content])?;
     Ok(())
-}
-
-fn kind(record: &AuditRecord) -> &'static str {
-    if record.action.starts_with("oauth.") {
-        "audit-log/oauth"
-    } else if record.error.is_some() {
-        "audit-log/pryv-api-error"
-    } else {
-        "audit-log/pryv-api"
-    }
-}
-
-/// `source` first, then the action and the rest, as the reference shows it; nothing null.
-fn content(action: &str, error: Option<(String, String)>, mut detail: Map<String, Value>) -> Map<String, Value> {
-    let mut out = Map::new();
-    if let Some(source) = detail.shift_remove("source") {
-        out.insert("source".into(), source);
-    }
-    out.insert("action".into(), action.into());
-    out.extend(detail.into_iter().filter(|(_, value)| !value.is_null()));
-    if let Some((id, message)) = error {
-        out.insert("id".into(), id.into());
-        out.insert("message".into(), message.into());
-    }
-    out
 }

@@ -1,15 +1,15 @@
 //! Events: created, replaced by a whole new state, really deleted by the deletion mode.
 
-use model::time::number;
 use model::{Event, EventDeletion, SeriesKey};
 use rusqlite::{OptionalExtension, params};
-use serde_json::{Map, Value};
 
 use super::{Act, Desk};
 use crate::StoreError;
 use crate::base::{SeriesExtent, Written};
-use crate::embedded::error::taken;
-use crate::embedded::{DeletionMode, rows};
+use crate::embedded::rows;
+use crate::stored::deletion::{DeletionMode, Tombstone};
+use crate::stored::event::{self, Texts, series_column};
+use crate::stored::taken;
 
 impl Desk {
     pub(super) fn create_event(&mut self, act: &Act<'_>, mut event: Event) -> Result<Written, StoreError> {
@@ -102,17 +102,9 @@ impl Desk {
         event: Event,
     ) -> Result<EventDeletion, StoreError> {
         self.keep_version(act, &event)?;
-        let mode = self.settings.deletion_mode;
-        let left = left_of(&event, mode, act);
-        let deletion = EventDeletion {
-            id: event.id.clone(),
-            deleted: act.stamp,
-            integrity: self.settings.seals.event(|| left.clone()),
-        };
-        let authors = (mode != DeletionMode::KeepNothing).then_some((act.stamp, act.author));
-        let mut kept = event.clone();
-        (kept.modified, kept.modified_by) = (act.stamp, act.author.to_owned());
-        let doc = (mode == DeletionMode::KeepEverything).then(|| rows::event_doc(&kept));
+        let (mode, seals) = (self.settings.deletion_mode, self.settings.seals);
+        let Tombstone { deletion, modified, modified_by, doc } =
+            Tombstone::of(&event, mode, seals, act.stamp, act.author);
         self.unlink_event_row(act, row, &event)?;
         self.connection.prepare_cached("DELETE FROM event WHERE row = ?1")?.execute([row])?;
         self.connection
@@ -120,15 +112,7 @@ impl Desk {
                 "INSERT INTO event_deletion (user, id, deleted, integrity, modified, modified_by, doc)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![
-                act.user,
-                event.id,
-                deletion.deleted,
-                deletion.integrity,
-                authors.map(|(modified, _)| modified),
-                authors.map(|(_, author)| author),
-                doc
-            ])?;
+            .execute(params![act.user, event.id, deletion.deleted, deletion.integrity, modified, modified_by, doc])?;
         self.reduce_versions(act, &event.id)?;
         Ok(deletion)
     }
@@ -151,8 +135,8 @@ impl Desk {
         self.connection
             .prepare_cached(&sql)?
             .query_row(params![act.user, id], |row| {
-                let kind = row.get(18)?;
-                Ok(row.get(0).map_err(StoreError::from).and_then(|key| Ok((key, rows::event(row, kind)?))))
+                let key = row.get(0)?;
+                Ok(rows::named_event(row).map(|event| (key, event)))
             })
             .optional()?
             .transpose()
@@ -174,7 +158,7 @@ impl Desk {
                 texts.streams,
                 event.time,
                 event.end_time(),
-                length(event),
+                event::length(event),
                 kind,
                 texts.content,
                 event.description,
@@ -186,7 +170,7 @@ impl Desk {
                 event.modified,
                 event.modified_by,
                 event.integrity,
-                event.series_key.map(rows::series_row)
+                event.series_key.map(series_column)
             ])?;
         Ok(row)
     }
@@ -205,7 +189,7 @@ impl Desk {
                 texts.streams,
                 event.time,
                 event.end_time(),
-                length(event),
+                event::length(event),
                 kind,
                 texts.content,
                 event.description,
@@ -246,7 +230,7 @@ impl Desk {
                     "INSERT INTO event_version (user, event_id, modified, modified_by, doc)
                      VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
-                .execute(params![act.user, before.id, before.modified, before.modified_by, rows::event_doc(before)])?;
+                .execute(params![act.user, before.id, before.modified, before.modified_by, event::doc(before)])?;
         }
         Ok(())
     }
@@ -277,51 +261,4 @@ impl Desk {
         self.last_series = next;
         Ok(key)
     }
-}
-
-/// The JSON columns, ready to be put into pages as they are.
-struct Texts {
-    streams: String,
-    content: Option<String>,
-    client_data: Option<String>,
-    attachments: Option<String>,
-}
-
-impl Texts {
-    fn of(event: &Event) -> Result<Self, StoreError> {
-        let attachments = if event.attachments.is_empty() {
-            None
-        } else {
-            Some(Value::Array(event.attachments.iter().map(model::Attachment::to_json).collect()).to_string())
-        };
-        Ok(Self {
-            streams: serde_json::to_string(&event.stream_ids)?,
-            content: event.content.as_ref().filter(|value| !value.is_null()).map(Value::to_string),
-            client_data: rows::map_text(event.client_data.as_ref())?,
-            attachments,
-        })
-    }
-}
-
-fn length(event: &Event) -> Option<f64> {
-    match event.duration {
-        model::Duration::Seconds(length) => Some(length),
-        model::Duration::Instant | model::Duration::Running => None,
-    }
-}
-
-/// What a deleted head keeps, as the API would show it (Pryv: `versioning.deletionMode`).
-fn left_of(event: &Event, mode: DeletionMode, act: &Act<'_>) -> Map<String, Value> {
-    let mut left = Map::new();
-    if mode == DeletionMode::KeepEverything {
-        left = event.to_json();
-        left.shift_remove("integrity");
-    }
-    left.insert("id".into(), event.id.clone().into());
-    if mode != DeletionMode::KeepNothing {
-        left.insert("modified".into(), number(act.stamp));
-        left.insert("modifiedBy".into(), act.author.into());
-    }
-    left.insert("deleted".into(), number(act.stamp));
-    left
 }

@@ -7,6 +7,9 @@ mod events;
 mod linked;
 mod streams;
 
+#[cfg(test)]
+pub(super) use linked::linked_events_sql;
+
 use std::sync::Arc;
 
 use model::{Grant, SlotId};
@@ -98,7 +101,7 @@ impl Desk {
             Write::DeleteAccesses { ids } => self.delete_accesses(&act, &ids),
             Write::Usage { accesses, sessions } => self.add_usage(&act, &accesses, &sessions),
             Write::SetProfile { set, value } => self.set_profile(&act, &set, &value),
-            Write::SetAccountField { name, value } => self.set_account_field(&act, &name, value),
+            Write::SetAccountField { name, event } => self.set_account_field(&act, &name, *event),
         }?;
         if changes_space && !matches!(written, Written::LinkedEventsExist) {
             self.users.bump_version(&self.connection, user_id)?;

@@ -6,8 +6,7 @@ use rusqlite::params;
 use super::{Act, Desk};
 use crate::StoreError;
 use crate::base::{LinkedEvents, StreamsDeleted, Written};
-use crate::embedded::error::taken;
-use crate::embedded::rows;
+use crate::stored::{map_text, taken};
 
 impl Desk {
     pub(super) fn create_stream(&mut self, act: &Act<'_>, mut stream: Stream) -> Result<Written, StoreError> {
@@ -31,7 +30,7 @@ impl Desk {
                 stream.id,
                 stream.name,
                 stream.parent_id,
-                rows::map_text(stream.client_data.as_ref())?,
+                map_text(stream.client_data.as_ref())?,
                 stream.trashed,
                 stream.created,
                 stream.created_by,
@@ -60,7 +59,7 @@ impl Desk {
                     stream.id,
                     stream.name,
                     stream.parent_id,
-                    rows::map_text(stream.client_data.as_ref())?,
+                    map_text(stream.client_data.as_ref())?,
                     stream.trashed,
                     stream.modified,
                     stream.modified_by

@@ -17,6 +17,7 @@ fn writer(dir: &Path) -> Writer {
         seals: Seals::default(),
         deletion_mode: config.deletion_mode,
         keep_history: false,
+        content_indexes: Vec::new(),
         max_group: 8,
         queue: 8,
         readers_per_slot: 1,

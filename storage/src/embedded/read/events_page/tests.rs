@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use model::query::{StreamClause, StreamFilter};
+use model::query::{Condition, StreamClause, StreamFilter, Test};
 
 use super::*;
+use crate::embedded::content_index::{self, ContentIndex};
 use crate::embedded::schema;
 
 fn slot(dir: &Path) -> Connection {
-    let connection = schema::open_writer(&dir.join("slot.sqlite"), 256).unwrap();
+    let mut connection = schema::open_writer(&dir.join("slot.sqlite"), 256).unwrap();
+    let declared = ContentIndex::new(IndexedField::Content, vec!["a".into()]);
+    content_index::adjust(&mut connection, &[declared]).unwrap();
     connection
         .execute_batch(
             "INSERT INTO user (row, id, username, fields) VALUES (1, 'u', 'u', '{}');
@@ -56,7 +59,7 @@ fn plan_of(query: &EventsQuery, part: Part) -> String {
     let plan = Plan::make(&connection, 1, query).unwrap().unwrap();
     let after = Cursor { time: 5.0, row: 3, delivered: 1 };
     let sql = match &plan.walk {
-        Walk::Merged(keys) if part != Part::Overlapping => plan.merge_statement(keys, part, Some(&after)),
+        Walk::Merged(lists) if part != Part::Overlapping => plan.merge_statement(lists, part, Some(&after)),
         _ => plan.statement(part, Some(&after)),
     };
     let plan = explain(&connection, &sql);
@@ -108,4 +111,50 @@ fn few_changes_are_led_by_modified() {
 fn running_events_have_their_own_index() {
     let plan = plan_of(&EventsQuery { only_running: true, ..query() }, Part::Whole);
     assert!(plan.contains("event_running (user=? AND time<?)") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[test]
+fn several_types_are_merged_and_not_sorted() {
+    let types = vec![TypeFilter::Class("note/".into())];
+    let plan = plan_of(&EventsQuery { types, ..query() }, Part::Whole);
+    assert!(plan.contains("MERGE (UNION)") && !plan.contains("TEMP B-TREE"), "{plan}");
+    assert_eq!(plan.matches("event_kind (kind=? AND time<?)").count(), 2, "{plan}");
+}
+
+#[test]
+fn the_trash_has_its_own_index() {
+    let plan = plan_of(&EventsQuery { state: TrashState::Trashed, ..query() }, Part::Whole);
+    assert!(plan.contains("event_trashed (user=? AND time<?)") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+fn on_declared(test: Test) -> EventsQuery {
+    EventsQuery { content: vec![Condition { path: vec!["a".into()], test }], ..query() }
+}
+
+#[test]
+fn one_value_at_a_declared_path_is_led_by_its_index_and_not_sorted() {
+    let plan = plan_of(&on_declared(Test::Equal("x".into())), Part::Whole);
+    assert!(plan.contains("declared content $.a (user=? AND <expr>=? AND time<?)"), "{plan}");
+    assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[test]
+fn few_values_at_a_declared_path_are_led_by_its_index() {
+    let texts = || vec!["x".into(), "y".into()];
+    for test in [Test::Less(1.0), Test::Greater(0.5), Test::Prefix("x".into()), Test::In(texts())] {
+        let plan = plan_of(&on_declared(test.clone()), Part::Whole);
+        assert!(plan.contains("INDEX declared content $.a (user=? AND <expr>"), "{test:?}: {plan}");
+    }
+}
+
+#[test]
+fn types_are_looked_up_by_their_names() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let connection = slot(dir.path());
+    for (text, expected) in [(KIND_BY_NAME, "(user=? AND name=?)"), (KINDS_BY_CLASS, "(user=? AND name>? AND name<?)")]
+    {
+        let params = vec![1.into(), "note/".to_owned().into()];
+        let plan = explain(&connection, &Sql { text: text.to_owned(), params });
+        assert!(plan.contains(expected), "{plan}");
+    }
 }

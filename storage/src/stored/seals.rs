@@ -11,11 +11,11 @@ pub struct Seals {
 }
 
 impl Seals {
-    pub(super) fn event(self, shown: impl FnOnce() -> Map<String, Value>) -> Option<String> {
+    pub(crate) fn event(self, shown: impl FnOnce() -> Map<String, Value>) -> Option<String> {
         self.events.map(|algorithm| algorithm.of_event(&shown()).hash)
     }
 
-    pub(super) fn access(self, shown: impl FnOnce() -> Map<String, Value>) -> Option<String> {
+    pub(crate) fn access(self, shown: impl FnOnce() -> Map<String, Value>) -> Option<String> {
         self.accesses.map(|algorithm| algorithm.of_access(&shown()).hash)
     }
 }

@@ -4,7 +4,7 @@ use model::query::{Condition, Test};
 use serde_json::Value;
 
 /// Whether a stored JSON text (or its absence) passes all conditions.
-pub(super) fn pass(text: Option<&str>, conditions: &[Condition]) -> Result<bool, serde_json::Error> {
+pub(crate) fn pass(text: Option<&str>, conditions: &[Condition]) -> Result<bool, serde_json::Error> {
     if conditions.is_empty() {
         return Ok(true);
     }

@@ -4,13 +4,13 @@ use model::query::{StreamClause, StreamFilter};
 use rustc_hash::FxHashSet;
 
 /// A filter with its ids ready for look-ups.
-pub(super) enum Streams<'a> {
+pub(crate) enum Streams<'a> {
     Every,
     Not(FxHashSet<&'a str>),
     Any(Vec<Clause<'a>>),
 }
 
-pub(super) struct Clause<'a> {
+pub(crate) struct Clause<'a> {
     any: FxHashSet<&'a str>,
     all: Vec<FxHashSet<&'a str>>,
     not: FxHashSet<&'a str>,
@@ -22,7 +22,7 @@ fn set(ids: &[String]) -> FxHashSet<&str> {
 
 impl<'a> Streams<'a> {
     /// `None`: nothing can match.
-    pub(super) fn of(filter: &'a StreamFilter) -> Option<Self> {
+    pub(crate) fn of(filter: &'a StreamFilter) -> Option<Self> {
         match filter {
             StreamFilter::Nothing => None,
             StreamFilter::All { not } if not.is_empty() => Some(Self::Every),
@@ -32,7 +32,7 @@ impl<'a> Streams<'a> {
     }
 
     /// All ids of which an item must have one; `None` when there is no such list.
-    pub(super) fn wanted(&self) -> Option<FxHashSet<&'a str>> {
+    pub(crate) fn wanted(&self) -> Option<FxHashSet<&'a str>> {
         match self {
             Self::Every | Self::Not(_) => None,
             Self::Any(clauses) => Some(clauses.iter().flat_map(|clause| clause.any.iter().copied()).collect()),
@@ -40,7 +40,7 @@ impl<'a> Streams<'a> {
     }
 
     /// The one stream that decides alone, so that a row found by it needs no further look.
-    pub(super) fn is_one_stream(&self) -> bool {
+    pub(crate) fn is_one_stream(&self) -> bool {
         match self {
             Self::Any(clauses) => match clauses.as_slice() {
                 [clause] => clause.any.len() == 1 && clause.all.is_empty() && clause.not.is_empty(),
@@ -50,7 +50,7 @@ impl<'a> Streams<'a> {
         }
     }
 
-    pub(super) fn pass(&self, ids: &[&str]) -> bool {
+    pub(crate) fn pass(&self, ids: &[&str]) -> bool {
         match self {
             Self::Every => true,
             Self::Not(not) => !ids.iter().any(|id| not.contains(id)),
