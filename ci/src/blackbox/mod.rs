@@ -1,6 +1,7 @@
 //! Black-box HTTP cases: what the specification of the API says, written as requests and expected answers in `ci/cases`,
 //! played against a started server. `docs/conformance.md` is made from the same files.
 
+mod batches;
 mod document;
 mod erasure;
 mod expect;
@@ -87,6 +88,7 @@ fn cases(scripts: &[Script], setup: Setup, report: &mut Report) -> Result<Server
     play_scripts(&server, scripts, report);
     paging::run(server.address(), report)?;
     races::run(server.address(), report)?;
+    batches::run(server.address(), report)?;
     Ok(server)
 }
 
