@@ -1,8 +1,9 @@
 //! Start and stop, in an order with reasons.
 //!
 //! Start: lock the folder (one writer) -> secrets -> epoch (no chain is ever written twice) -> platform -> slots ->
-//! half-made users (names must be right before the first registration) -> event types on this machine -> segments -> replay of all log chains (their
-//! points must be readable, and the chains gone, before the first new ack) -> listen -> upkeep of segments -> ready.
+//! event types (those on this machine; the network is not waited for) -> segments -> half-made users (names must be
+//! right before the first registration) -> replay of all log chains (their points must be readable, and the chains
+//! gone, before the first new ack) -> listen -> upkeep of segments, fetching of event types -> ready.
 //! Stop: no new connections -> requests in flight -> rings to segments, usage, audit -> upkeep -> slots -> platform.
 
 use std::net::SocketAddr;

@@ -277,6 +277,39 @@ mod tests {
         assert!(matches!(fetch("ftp://example.com/x"), Err(ListError::Scheme(_))));
     }
 
+    /// Answers one request, and gives the head of it.
+    fn serve_once(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/flat.json", listener.local_addr().unwrap());
+        let serve = move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(head).unwrap()
+        };
+        (url, std::thread::spawn(serve))
+    }
+
+    #[test]
+    fn a_list_is_fetched_over_http_and_the_server_names_itself() {
+        let (url, server) = serve_once("HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"types\": {}}");
+        assert_eq!(fetch(&url).unwrap(), b"{\"types\": {}}");
+        let head = server.join().unwrap().to_ascii_lowercase();
+        assert!(head.starts_with("get /flat.json http/1.1") && head.contains("user-agent: pryv.io/2"), "{head}");
+    }
+
+    #[test]
+    fn an_error_of_the_other_side_is_no_list() {
+        let (url, server) = serve_once("HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\n{\"types\": {}}");
+        assert!(matches!(fetch(&url), Err(ListError::Http(_))));
+        server.join().unwrap();
+    }
+
     #[test]
     fn nothing_is_written_after_the_end() {
         let folder = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use crate::config::Args;
 
 const HELP: &str = "\
 coreward [--config FILE] [--key:sub=value ...]     start the server
-coreward user create NAME [--email E] [--password P] [--app-id A] [--invitation TOKEN]
+coreward user create NAME [--email E] [--password P] [--app-id A] [--invitation TOKEN] [--field NAME=VALUE]...
                                                    create a user on the running server
 coreward import csv FILE --endpoint URL --type TYPE [--stream ID] [--rate HZ]
                                                    send a recording as a series event
@@ -51,6 +51,14 @@ impl Options {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// Each `--field NAME=VALUE`.
+    pub fn fields(&self) -> Result<Vec<(&str, &str)>, UsageError> {
+        let given = self.0.iter().filter(|(known, _)| known == "field");
+        given
+            .map(|(_, pair)| pair.split_once('=').ok_or(UsageError::Usage("user create ... --field NAME=VALUE")))
+            .collect()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +76,7 @@ pub enum UsageError {
 /// The exit code of a command line that cannot be understood.
 pub const EXIT_USAGE: u8 = 2;
 
-const USER_OPTIONS: [&str; 5] = ["email", "password", "app-id", "invitation", "url"];
+const USER_OPTIONS: [&str; 6] = ["email", "password", "app-id", "invitation", "field", "url"];
 const IMPORT_OPTIONS: [&str; 7] = ["endpoint", "type", "stream", "rate", "column", "name", "points"];
 
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {

@@ -14,7 +14,7 @@ pub fn run(words: &[String], options: &Options, args: &Args) -> Result<(), BootE
     match words.as_slice() {
         ["create", name] => create(name, options, args),
         _ => Err(UsageError::Usage(
-            "user create NAME [--email E] [--password P] [--app-id A] [--invitation TOKEN] [--url URL]",
+            "user create NAME [--email E] [--password P] [--app-id A] [--invitation TOKEN] [--field NAME=VALUE]... [--url URL]",
         )
         .into()),
     }
@@ -40,8 +40,11 @@ fn create(name: &str, options: &Options, args: &Args) -> Result<(), BootError> {
         "password": password,
         "appId": options.get("app-id").unwrap_or(APP_ID),
     });
-    if let (Some(token), Some(fields)) = (options.get("invitation"), body.as_object_mut()) {
-        fields.insert("invitationToken".into(), token.into());
+    let invitation = options.get("invitation").map(|token| ("invitationToken", token));
+    for (name, value) in options.fields()?.into_iter().chain(invitation) {
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert(name.into(), value.into());
+        }
     }
     let (status, answer) = http::request("POST", &format!("{url}/users"), None, Some(&body))?;
     if status != 201 {
