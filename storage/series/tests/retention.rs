@@ -155,3 +155,30 @@ fn whichever_operation_the_power_cuts_the_rows_are_whole_or_reduced_and_never_bo
     }
     assert_eq!(seen, [true, true]);
 }
+
+#[test]
+fn void_rows_do_not_come_back_from_a_flush_that_failed_and_left_its_file_behind() {
+    // Up to the sync of the folder; behind it the log is cut.
+    for after in 0..9 {
+        for count in 1..5 {
+            let disk = MemoryDisk::new(after);
+            let mut node = start(&disk, 1).unwrap();
+            // In two slots, so that one file is complete when the other fails.
+            let both = vec![(key(0), numbers(&[(1, 1.0)])), (key(1), numbers(&[(1, 2.0)]))];
+            assert_eq!(node.post(both), Outcome::Acknowledged);
+            disk.fail_some_after(after, count, Fault::Io);
+            let _ = node.flush();
+            disk.calm();
+            node.flush().unwrap();
+            node.catalog.retain(SLOT, &retain(40, None), &mut node.disk).unwrap().unwrap();
+            // Enough neighbours for a merge, which drops what voids nothing any more.
+            for time in 0..4 {
+                assert_eq!(node.post(vec![(key(3), numbers(&[(time, 3.0)]))]), Outcome::Acknowledged);
+                node.flush().unwrap();
+            }
+            erase(&mut node);
+            let mut again = start(&disk, 2).unwrap();
+            assert_eq!(again.read(key(0)).unwrap(), [], "{count} failures after {after}");
+        }
+    }
+}

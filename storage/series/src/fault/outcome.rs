@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// Every subset of them is looked at.
-const UNSYNCED_NAMES_MAX: usize = 14;
+const UNSYNCED_NAMES_MAX: usize = 20;
 
 /// Why the simulated disk would never leave this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

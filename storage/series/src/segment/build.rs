@@ -21,20 +21,20 @@ use zerocopy::IntoBytes;
 const WRITE_BYTES: usize = 1 << 20;
 
 /// Writes the frozen ring as segments of this number, one for each slot, without the series that are not `alive`. After an
-/// error nothing of it is in use; try again with a new number (the ring still has the points, the log too).
+/// error those in `segments` are not to be used; try again with a new number (the ring still has the points, the log too).
 pub(crate) fn flush(
     frozen: &Frozen,
     alive: &dyn Fn(SeriesKey) -> bool,
     dir: &Path,
     number: u64,
     disk: &mut dyn Disk,
-) -> Result<Vec<Arc<Segment>>, SegmentError> {
+    segments: &mut Vec<Arc<Segment>>,
+) -> Result<(), SegmentError> {
     let mut slots: BTreeMap<SlotId, Vec<SeriesKey>> = BTreeMap::new();
     for key in frozen.ring.series.keys().filter(|key| alive(**key)) {
         slots.entry(key.slot()).or_default().push(*key);
     }
-    let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(slots.len());
-    let written = slots.into_iter().try_for_each(|(slot, mut keys)| {
+    for (slot, mut keys) in slots {
         keys.sort_unstable();
         let name = SegmentName::of_flush(slot, number);
         let segment = write_segment(dir, name, Effort::Flush, disk, |builder, disk| {
@@ -42,17 +42,9 @@ pub(crate) fn flush(
             series.try_for_each(|(key, chunks)| write_chunks(builder, key, chunks, disk))
         })?;
         segments.extend(segment.map(Arc::new));
-        Ok(())
-    });
-    let synced = written.and_then(|()| Ok(disk.execute(Op::SyncDir { path: dir })?));
-    if let Err(error) = synced {
-        for segment in segments {
-            // Best effort: what stays is read at the next start, and the same points will be in a later file.
-            let _ = disk.execute(Op::Remove { path: segment.path() });
-        }
-        return Err(error);
     }
-    Ok(segments)
+    disk.execute(Op::SyncDir { path: dir })?;
+    Ok(())
 }
 
 fn write_chunks(

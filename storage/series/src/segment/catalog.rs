@@ -44,6 +44,9 @@ struct State {
     due: BTreeSet<SegmentName>,
     /// Replaced, their files not removed yet; oldest first.
     retired: Vec<Arc<Segment>>,
+    /// Files that have their names and must not count, since what came behind their rename failed. They go before the next
+    /// merge: a start would take them for what their names say.
+    spoiled: Vec<PathBuf>,
     totals: MergeTotals,
 }
 
@@ -123,7 +126,11 @@ impl Catalog {
             let state = self.state();
             frozen.ring.series.keys().filter(|key| state.dead.contains(key)).copied().collect()
         };
-        let segments = flush(frozen, &|key| !dead.contains(&key), &self.dir, flight.number, disk)?;
+        let mut segments = Vec::new();
+        if let Err(error) = flush(frozen, &|key| !dead.contains(&key), &self.dir, flight.number, disk, &mut segments) {
+            self.spoil(&segments, disk);
+            return Err(error);
+        }
         self.replace(&[], segments.clone(), Some(flight));
         Ok(segments)
     }
@@ -260,6 +267,30 @@ impl Catalog {
         drop(flight);
     }
 
+    /// These were written, and are not in use. Their space is free at once, if the disk lets it be.
+    pub(super) fn spoil(&self, segments: &[Arc<Segment>], disk: &mut dyn Disk) {
+        for segment in segments {
+            // Tried again, and synced, before the next merge.
+            let _ = disk.execute(Op::Remove { path: segment.path() });
+            self.state().spoiled.push(segment.path().to_owned());
+        }
+    }
+
+    pub(super) fn remove_spoiled(&self, disk: &mut dyn Disk) -> Result<(), SegmentError> {
+        let spoiled = self.state().spoiled.clone();
+        for path in &spoiled {
+            match disk.execute(Op::Remove { path }) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        if !spoiled.is_empty() {
+            disk.execute(Op::SyncDir { path: &self.dir })?;
+            self.state().spoiled.retain(|path| !spoiled.contains(path));
+        }
+        Ok(())
+    }
+
     /// Nothing in flight has a lower number.
     pub(super) fn is_first_in_flight(&self, number: u64) -> bool {
         self.state().in_flight.first().is_none_or(|first| *first >= number)
@@ -291,12 +322,12 @@ impl Catalog {
 
     fn run(&self, plan: Option<MergePlan>, disk: &mut dyn Disk) -> Result<Option<MergeReport>, SegmentError> {
         let Some(plan) = plan else { return Ok(None) };
+        self.remove_spoiled(disk)?;
         let merged = merge(&plan, &self.dir, disk)?.map(Arc::new);
         if let Some(merged) = &merged
             && let Err(error) = disk.execute(Op::SyncDir { path: &self.dir })
         {
-            // Best effort: should the name survive, the next start takes the file in place of the inputs, as it may.
-            let _ = disk.execute(Op::Remove { path: merged.path() });
+            self.spoil(std::slice::from_ref(merged), disk);
             return Err(error.into());
         }
         let sum = |segments: &[Arc<Segment>], of: fn(&Segment) -> u64| segments.iter().map(|one| of(one)).sum();

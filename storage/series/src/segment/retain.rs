@@ -42,6 +42,7 @@ impl Catalog {
         asked: &[Retain],
         disk: &mut dyn Disk,
     ) -> Result<Option<Vec<Retained>>, SegmentError> {
+        self.remove_spoiled(disk)?;
         let flight = self.take_off();
         if !self.is_first_in_flight(flight.number) {
             return Ok(None);
@@ -60,8 +61,7 @@ impl Catalog {
         })?;
         if let Some(segment) = written.map(Arc::new) {
             if let Err(error) = disk.execute(Op::SyncDir { path: self.dir() }) {
-                // Best effort: should the name survive, the next start finds the buckets and the trims together.
-                let _ = disk.execute(Op::Remove { path: segment.path() });
+                self.spoil(&[segment], disk);
                 return Err(error.into());
             }
             self.replace(&[], vec![segment], Some(flight));
