@@ -11,7 +11,9 @@ use crate::random::Random;
 const SECOND_NS: i64 = 1_000_000_000;
 /// Times that are written again and again.
 const CROWDED_TIMES: u64 = 48;
-const BUCKET_NS: i64 = 7 * SECOND_NS;
+/// No post has a time at which a bucket begins: what a late point of that time and the bucket make of each other is not
+/// settled yet (it depends on whether a merge comes between).
+const BUCKET_NS: i64 = 7 * SECOND_NS + 123;
 /// Live series that a seed begins with.
 const SERIES_MAX: usize = 7;
 
@@ -79,6 +81,10 @@ impl Poster {
         poster
     }
 
+    pub(super) fn slots(&self) -> u64 {
+        self.slots
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = SeriesKey> {
         self.series.iter().map(|source| source.key)
     }
@@ -143,12 +149,12 @@ impl Source {
         let mut rows = Vec::new();
         for _ in 0..count {
             *value_last += 1;
-            rows.push((self.time_ns(order, random), self.shape.row(is_plain, *value_last, random)));
+            rows.push((self.time_ns(is_plain, order, random), self.shape.row(is_plain, *value_last, random)));
         }
         rows
     }
 
-    fn time_ns(&mut self, order: usize, random: &mut Random) -> i64 {
+    fn time_ns(&mut self, is_plain: bool, order: usize, random: &mut Random) -> i64 {
         match order {
             // As a sensor measures: evenly, or nearly.
             0..4 => {
@@ -156,9 +162,9 @@ impl Source {
                 self.cursor_ns = self.cursor_ns.saturating_add(SECOND_NS);
                 self.cursor_ns.saturating_add(jitter)
             }
-            4..7 => signed(random.between(0, CROWDED_TIMES)) * SECOND_NS,
+            4..7 => signed(random.between(1, CROWDED_TIMES)) * SECOND_NS,
             _ => match random.below(6) {
-                0 => i64::MIN,
+                0 if !is_plain => i64::MIN,
                 // The largest time that an append takes.
                 1 => i64::MAX - 1,
                 _ => signed(random.next()).min(i64::MAX - 1),

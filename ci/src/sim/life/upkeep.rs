@@ -11,6 +11,9 @@ use crate::sim::ground::{Ground, SEGMENTS};
 
 /// An upkeep that goes on for longer than this never ends.
 const UPKEEP_ROUNDS_MAX: u32 = 200;
+/// Segments of less than [`NOT_SMALL_BYTES`] in a slot when all is merged that wants to be.
+const SMALL_PER_SLOT_MAX: u64 = 4;
+const NOT_SMALL_BYTES: u64 = 64 << 10;
 
 type Act = fn(&Catalog, u64, &mut dyn Disk) -> Result<Option<MergeReport>, SegmentError>;
 
@@ -131,5 +134,9 @@ impl Life<'_> {
         let files = self.ground.files_in(SEGMENTS).len();
         let is_clean = files == stats.segments || self.process.has_seen_failures(self.ground);
         self.ground.check(is_clean, || format!("{files} files for {} segments", stats.segments));
+        // Small ones are merged as soon as there are enough of them, whatever else there is.
+        let few = SMALL_PER_SLOT_MAX * self.ground.poster.slots() + stats.bytes / NOT_SMALL_BYTES;
+        let count = u64::try_from(stats.segments).unwrap_or(u64::MAX);
+        self.ground.check(count <= few, || format!("{count} segments of {} bytes, at most {few}", stats.bytes));
     }
 }
