@@ -156,6 +156,13 @@ pub(crate) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(),
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
         transaction.commit()?;
+        if found > 0 {
+            tracing::info!(
+                version = index + 1,
+                path = connection.path(),
+                "the schema of a file was brought up to date"
+            );
+        }
     }
     Ok(())
 }
