@@ -90,6 +90,14 @@ impl<'g> Life<'g> {
         is_sound
     }
 
+    /// Whatever a shard has in its ring becomes segments.
+    fn flush_now(&mut self) {
+        let shard = self.any_shard();
+        self.step(shard);
+        self.freeze(shard);
+        self.flush(shard);
+    }
+
     fn flush_all(&mut self) {
         for shard in 0..self.process.shards.len() {
             // The frozen ring first, then what is active behind it.
@@ -107,7 +115,12 @@ impl<'g> Life<'g> {
         let happens = self.depth < DEPTH_MAX && self.ground.random.one_in(self.process.interrupted_every);
         if happens {
             self.depth += 1;
-            self.act();
+            // Flushes and merges have more to fear of each other than of anything else.
+            match self.ground.random.below(10) {
+                0 => self.flush_now(),
+                1 => drop(self.merge()),
+                _ => self.act(),
+            }
             self.depth -= 1;
         }
         happens
