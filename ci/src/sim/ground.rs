@@ -21,6 +21,8 @@ pub(super) struct Ground {
     pub(super) poster: Poster,
     pub(super) counts: Counts,
     pub(super) epoch: u64,
+    /// Anything may go wrong at any time.
+    pub(super) has_faults: bool,
     /// The last fault that was planned: when all is off, it tells whether the machine is.
     fault: Fault,
     /// The first promise that was broken.
@@ -34,7 +36,17 @@ impl Ground {
         let mut model = Model::default();
         let poster = Poster::new(&mut random);
         poster.keys().for_each(|key| model.create(key));
-        Self { random, disk, model, poster, counts: Counts::default(), epoch: 0, fault: Fault::Kill, violation: None }
+        Self {
+            random,
+            disk,
+            model,
+            poster,
+            counts: Counts::default(),
+            epoch: 0,
+            has_faults: false,
+            fault: Fault::Kill,
+            violation: None,
+        }
     }
 
     pub(super) fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {

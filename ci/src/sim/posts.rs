@@ -128,7 +128,14 @@ impl Poster {
         batch
     }
 
-    /// One row for a series that is no more.
+    /// One row with one number.
+    pub(super) fn single(&mut self, key: SeriesKey, random: &mut Random) -> Batch {
+        self.value_last += 1;
+        let time_ns = signed(random.between(1, CROWDED_TIMES)) * SECOND_NS;
+        vec![(key, vec![(time_ns, Shape::Number.row(true, self.value_last, random))])]
+    }
+
+    /// Rows for a series that is no more.
     pub(super) fn stale(&mut self, key: SeriesKey, random: &mut Random) -> Batch {
         let mut source = Source { key, shape: Shape::Text, cursor_ns: 0 };
         vec![(key, source.rows(self.is_plain, &mut self.value_last, random))]

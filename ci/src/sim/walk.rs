@@ -69,6 +69,7 @@ fn live(ground: &mut Ground, plan: Plan, is_log_gone: bool) -> bool {
     ground.counts.add(Event::Replayed, report.posts);
     let replayed = is_log_gone && report.posts > 0;
     ground.check(!replayed, || format!("{} posts were replayed after an orderly stop", report.posts));
+    ground.has_faults = plan == Plan::Random;
     let mut life = Life::new(ground, process);
     life.compare();
     if plan == Plan::Random && life.ground.random.below(3) > 0 {

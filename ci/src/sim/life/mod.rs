@@ -37,7 +37,8 @@ impl<'g> Life<'g> {
             return;
         }
         match self.ground.random.below(100) {
-            0..32 => self.post(),
+            0..29 => self.post(),
+            29..32 => self.burst(),
             32..52 => self.step_any(),
             52..58 => self.freeze_any(),
             58..67 => self.flush_any(),

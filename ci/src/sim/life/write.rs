@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::SeriesKey;
+use series::fault::Fault;
 use series::{Durable, Ingest, IngestError, LogEvent, Refused};
 
 use super::Life;
@@ -17,6 +18,23 @@ impl Life<'_> {
         let (shard, count) = (self.any_shard(), self.process.shards.len());
         let batch = self.ground.poster.batch(|key| shard_of(key, count) == shard, &mut self.ground.random);
         self.append(shard, batch);
+    }
+
+    /// Small posts of the same size that go to the log together, at times without space for all of them: what is left of
+    /// them in the file lies where later ones begin.
+    pub(super) fn burst(&mut self) {
+        let (shard, count) = (self.any_shard(), self.process.shards.len());
+        let here = |key: &SeriesKey| shard_of(*key, count) == shard;
+        let live: Vec<SeriesKey> = self.ground.model.live().into_iter().filter(here).collect();
+        let Some(key) = self.ground.random.pick(&live).copied() else { return };
+        for _ in 0..1 + self.ground.random.below(6) {
+            let batch = self.ground.poster.single(key, &mut self.ground.random);
+            self.append(shard, batch);
+        }
+        if self.ground.has_faults && self.ground.random.one_in(3) && !self.ground.disk.memory().is_fault_ahead() {
+            self.ground.plan_fault(0, 1, Fault::NoSpace);
+        }
+        self.step(shard);
     }
 
     /// A post whose permission was checked before the deletion of its series, and that is appended behind it.
