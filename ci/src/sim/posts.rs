@@ -147,9 +147,9 @@ impl Source {
         if random.one_in(60) {
             self.shape = any_shape(is_plain, random);
         }
-        let count = match random.below(400) {
+        let count = match random.below(800) {
             0 => random.between(500, 5_000),
-            1..20 => random.between(10, 100),
+            1..30 => random.between(10, 100),
             _ => random.between(1, 7),
         };
         let order = random.below(8);

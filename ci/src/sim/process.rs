@@ -1,5 +1,6 @@
 //! What a process of the node has in memory: a catalog of segments, and for each shard its ring and its log.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(super) struct Process {
     pub(super) catalog: Arc<Catalog>,
     pub(super) shards: Vec<Shard>,
     pub(super) reads: Vec<OpenRead>,
+    /// The largest time that was replayed, by series.
+    pub(super) extents: BTreeMap<SeriesKey, i64>,
     /// Series deleted by this process.
     pub(super) deleted: Vec<SeriesKey>,
     /// The one thread that merges, erases, reduces and sweeps is at work.
@@ -70,6 +73,7 @@ impl Process {
             catalog: Arc::new(catalog),
             shards,
             reads: Vec::new(),
+            extents: report.extents.clone(),
             deleted: Vec::new(),
             is_upkeeping: false,
             segment_bytes_max,

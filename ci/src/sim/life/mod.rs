@@ -5,11 +5,15 @@ mod read;
 mod upkeep;
 mod write;
 
+use std::collections::BTreeMap;
+
+use model::SeriesKey;
 use series::{Disk, DiskError, Op, Output};
 
 use super::counts::Event;
 use super::ground::{Ground, LOG, SEGMENTS};
 use super::process::{Process, Shard};
+use super::rows::Row;
 
 /// Actions inside of actions.
 const DEPTH_MAX: u32 = 2;
@@ -65,12 +69,23 @@ impl<'g> Life<'g> {
         let may_tear = self.ground.disk.take_log_sync_failed();
         match self.read_all() {
             Ok(found) => {
+                self.check_extents(&found);
                 if let Err(what) = self.ground.model.settle(found, may_tear, &mut self.ground.counts) {
                     self.ground.fail(format!("after a start: {what}"));
                 }
             }
             Err(error) => self.ground.fail(format!("a read failed on a disk that works: {error}")),
         }
+    }
+
+    /// What the holder events are told of the replayed points must be true.
+    fn check_extents(&mut self, found: &BTreeMap<SeriesKey, BTreeMap<i64, Row>>) {
+        let is_there =
+            |(key, last_ns): &(&SeriesKey, &i64)| found.get(key).is_some_and(|rows| rows.contains_key(last_ns));
+        let missing = self.process.extents.iter().find(|extent| !is_there(extent));
+        let what =
+            missing.map(|(key, last_ns)| format!("{last_ns} was replayed of {:x}, and is not there", key.as_u64()));
+        self.ground.check(what.is_none(), || what.unwrap_or_default());
     }
 
     pub(super) fn into_ground(self) -> &'g mut Ground {
