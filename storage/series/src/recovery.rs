@@ -80,6 +80,8 @@ pub fn recover(
         // goes before the log is removed, or the next replay would put older rows over a part of it.
         disk.execute(Op::Sync { path: &name.path(log_dir) })?;
     }
+    // The same goes for files that it has removed: one that came back would leave a gap behind it.
+    disk.execute(Op::SyncDir { path: log_dir })?;
     let mut replay = Replay::new(Some(catalog), alive, options);
     replay.files(log_dir, &names, disk)?;
     replay.flush(disk)?;

@@ -14,7 +14,7 @@ mod common;
 use common::*;
 use model::SeriesKey;
 use proptest::prelude::*;
-use series::fault::MemoryDisk;
+use series::fault::{Fault, MemoryDisk};
 use series::*;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -235,6 +235,29 @@ proptest! {
         let mut again = Node::start(disk.clone(), 2, SMALL, [Path::new(LOG), Path::new(SERIES)]).unwrap();
         for (series, rows) in model {
             prop_assert_eq!(again.read(key(series * 3)).unwrap(), rows.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_merge_that_a_kill_left_in_memory_loses_nothing_when_the_power_goes_in_the_next_start() {
+    for killed in 0..16 {
+        for n in 0..12 {
+            for seed in 0..8 {
+                let disk = MemoryDisk::new(seed);
+                let mut node = start(&disk, 1).unwrap();
+                for time in 0..5 {
+                    flush_rows(&mut node, key(0), &[(time, 1.5)]);
+                }
+                disk.fail_after(killed, Fault::Kill);
+                let _ = node.catalog.merge_once(SEGMENT_BYTES_MAX, &mut node.disk);
+                disk.restart_process();
+                disk.fail_after(n, Fault::PowerCut);
+                let _ = start(&disk, 2);
+                disk.restart(seed);
+                let rows = start(&disk, 3).unwrap().read(key(0)).unwrap();
+                assert_eq!(rows.len(), 5, "killed at {killed}, power cut at {n}, seed {seed}: {rows:?}");
+            }
         }
     }
 }

@@ -89,6 +89,9 @@ pub(super) struct Flight<'a> {
 impl Catalog {
     /// Opens all segments of the folder; removes incomplete ones, and those that were merged into others.
     pub fn open(dir: &Path, disk: &mut dyn Disk) -> Result<Self, SegmentError> {
+        // A killed process may have left names in memory only: what counts from now on must count after a power cut, too,
+        // before anything is removed that it stands for.
+        disk.execute(Op::SyncDir { path: dir })?;
         let mut names = Vec::new();
         let mut obsolete = Vec::new();
         for file in disk.list(dir)? {
