@@ -86,6 +86,10 @@ fn start(ground: &mut Ground, plan: Plan) -> Option<(Process, RecoveryReport)> {
         let is_calm = plan == Plan::Calm || attempt > 0 && (plan != Plan::Random || attempt == FAULTY_STARTS_MAX);
         if is_calm {
             ground.disk.memory().calm();
+            if ground.disk.memory().is_read_only() {
+                // The operator mounts the file system anew.
+                ground.end_process(true);
+            }
         } else if plan == Plan::Random && ground.random.one_in(2) {
             let after = ground.random.between(0, FAULT_IN_START_WITHIN);
             match ground.random.one_in(2) {
@@ -137,8 +141,9 @@ fn walk(life: &mut Life<'_>, plan: Plan) {
 
 /// Whether it has left no log.
 fn end(mut life: Life<'_>, plan: Plan) -> bool {
-    let is_off = life.ground.disk.memory().is_off();
-    let is_orderly = !is_off && plan != Plan::Calm && life.ground.random.one_in(3);
+    let memory = life.ground.disk.memory();
+    let is_usable = !memory.is_off() && !memory.is_read_only();
+    let is_orderly = is_usable && plan != Plan::Calm && life.ground.random.one_in(3);
     let mut is_log_gone = false;
     if is_orderly {
         life.ground.disk.memory().calm();
@@ -146,6 +151,7 @@ fn end(mut life: Life<'_>, plan: Plan) -> bool {
         life.ground.counts.one(Event::Stop);
     }
     let ground = life.into_ground();
+    ground.counts.add(Event::ReadOnly, u64::from(ground.disk.memory().is_read_only()));
     let power_cut = match plan {
         Plan::Single { power_cut, .. } => power_cut,
         Plan::Random | Plan::Calm => ground.random.one_in(2),

@@ -125,7 +125,7 @@ fn whichever_disk_operation_fails_nothing_acknowledged_is_lost_and_nothing_inven
                         disk.restart_process();
                         model.check(&mut node, &context);
                     }
-                    if power_cut {
+                    if power_cut || disk.is_read_only() {
                         disk.restart(n);
                     } else {
                         disk.free_space();
@@ -318,6 +318,30 @@ fn a_post_that_a_kill_left_in_memory_is_whole_or_gone_when_the_power_goes_in_the
             disk.restart(seed);
             let rows = start(&disk, 3).unwrap().read(key(1)).unwrap();
             assert!(rows == [(0, 1.0)] || rows == [(0, 2.0), (1, 2.0)], "power cut at {n}, seed {seed}: {rows:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_cut_in_part_has_no_gap_when_the_power_goes_in_the_next_start() {
+    // The sync behind the first file that the checkpoint removes.
+    const FAILED: u64 = 6;
+    for n in 0..50 {
+        for seed in 0..30 {
+            let disk = MemoryDisk::new(seed);
+            let mut node = start(&disk, 1).unwrap();
+            let rows: Vec<(i64, f64)> = (0..200).map(|time| (time, 1.0)).collect();
+            for _ in 0..4 {
+                assert_eq!(node.post(vec![(key(1), numbers(&rows))]), Outcome::Acknowledged);
+            }
+            disk.fail_after(FAILED, Fault::NoSpace);
+            assert!(node.flush().unwrap_err().contains("sync the folder"));
+            disk.restart_process();
+            disk.fail_after(n, Fault::PowerCut);
+            let _ = start(&disk, 2);
+            disk.restart(seed);
+            let mut node = start(&disk, 3).unwrap_or_else(|error| panic!("power cut at {n}, seed {seed}: {error}"));
+            assert_eq!(node.read(key(1)).unwrap(), rows);
         }
     }
 }

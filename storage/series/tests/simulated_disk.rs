@@ -121,6 +121,22 @@ fn after_a_failed_sync_the_next_one_tells_nothing() {
 }
 
 #[test]
+fn after_a_failed_sync_of_a_folder_nothing_changes_until_the_file_system_is_mounted_anew() {
+    let mut disk = with_synced(512);
+    create(&mut disk, "b");
+    disk.fail_after(0, Fault::Io);
+    disk.execute(Op::SyncDir { path: Path::new(FOLDER) }).unwrap_err();
+    assert!(disk.is_read_only());
+    disk.execute(Op::SyncDir { path: Path::new(FOLDER) }).unwrap_err();
+    disk.write_at(&path("a"), 0, &[1]).unwrap_err();
+    disk.restart_process();
+    disk.write_at(&path("a"), 0, &[1]).unwrap_err();
+    assert_eq!(disk.length(&path("a")).unwrap(), 512);
+    disk.restart(3);
+    disk.write_at(&path("a"), 0, &[1]).unwrap();
+}
+
+#[test]
 fn a_kill_loses_nothing_that_was_written() {
     let mut disk = with_synced(512);
     disk.write_at(&path("a"), 0, &[1; 512]).unwrap();

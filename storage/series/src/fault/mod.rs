@@ -3,7 +3,8 @@
 //! Three images of everything: what the process sees (cached), what a power cut leaves (durable), and which 512-byte
 //! sectors and names lie between. It is harsher than a real disk: after a crash each unsynced sector and each unsynced
 //! change of a name survives or not, at random, and a sector that was written several times may be any of what it was; a
-//! failed sync drops what it should have saved, so that a second sync "succeeds" without it. That everything a real file
+//! failed sync of a file drops what it should have saved, so that a second sync "succeeds" without it; after a failed sync of
+//! a folder the file system takes no changes any more, as one does whose journal could not be written. That everything a real file
 //! system was seen to leave is among what this one may leave: docs/decisions/0012.
 
 mod image;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What happens to the n-th operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// EIO, once. A write may have happened in part; a sync loses data.
+    /// EIO, once. A write may have happened in part; a sync loses data; the file system of a folder turns read-only.
     Io,
     /// ENOSPC, once. A write may have happened in part.
     NoSpace,
@@ -50,6 +51,7 @@ struct State {
     operations: u64,
     fault: Option<Planned>,
     is_full: bool,
+    is_read_only: bool,
     is_off: bool,
     random: Random,
 }
@@ -101,6 +103,11 @@ impl MemoryDisk {
         self.lock().is_full
     }
 
+    /// Until [`MemoryDisk::restart`]: a file system that could not write its journal must be mounted anew.
+    pub fn is_read_only(&self) -> bool {
+        self.lock().is_read_only
+    }
+
     pub fn free_space(&self) {
         self.lock().is_full = false;
     }
@@ -119,6 +126,7 @@ impl MemoryDisk {
         state.lose_power();
         state.fault = None;
         state.is_full = false;
+        state.is_read_only = false;
         state.is_off = false;
     }
 
@@ -176,7 +184,7 @@ fn describe<'a>(op: &Op<'a>) -> (&'static str, &'a Path) {
 
 impl State {
     fn execute(&mut self, op: Op<'_>) -> Result<Output, io::ErrorKind> {
-        if self.is_off {
+        if self.is_off || self.is_read_only && changes(&op) {
             return Err(io::ErrorKind::Other);
         }
         let number = self.operations;
@@ -189,14 +197,13 @@ impl State {
     }
 
     fn fail(&mut self, op: Op<'_>, fault: Fault) -> Result<Output, io::ErrorKind> {
-        let ends = matches!(fault, Fault::PowerCut | Fault::Kill);
         // Whoever waits for an answer when all ends does not learn that it was done.
-        if ends && self.random.below(4) == 0 {
+        if ends(fault) && self.random.below(4) == 0 {
             self.perform(op)?;
         } else {
-            self.perform_part(op, ends)?;
+            self.perform_part(op, fault)?;
         }
-        self.is_off |= ends;
+        self.is_off |= ends(fault);
         self.is_full |= fault == Fault::Full;
         match fault {
             Fault::NoSpace | Fault::Full => Err(io::ErrorKind::StorageFull),
@@ -204,22 +211,22 @@ impl State {
         }
     }
 
-    /// What a failed operation may have done. `ends`: nobody will ask this process again, so what a sync did not save is
+    /// What a failed operation may have done. When all ends, nobody will ask this process again: what a sync did not save is
     /// still there to be lost or kept.
-    fn perform_part(&mut self, op: Op<'_>, ends: bool) -> Result<(), io::ErrorKind> {
+    fn perform_part(&mut self, op: Op<'_>, fault: Fault) -> Result<(), io::ErrorKind> {
         match op {
             Op::WriteAt { path, offset, bytes } => {
                 let part = self.random.below(bytes.len() + 1);
                 let part = bytes.get(..part).unwrap_or_default();
                 self.perform(Op::WriteAt { path, offset, bytes: part })?;
             }
-            Op::Sync { path } if !ends => {
+            Op::Sync { path } if !ends(fault) => {
                 let file = self.file(path)?;
                 if let Some(images) = self.files.get_mut(&file) {
                     images.save_some(&mut self.random);
                 }
             }
-            Op::SyncDir { path } if !ends => self.names.fail_to_sync(path, &mut self.random),
+            Op::SyncDir { .. } => self.is_read_only |= fault == Fault::Io,
             _ => {}
         }
         Ok(())
@@ -293,6 +300,14 @@ impl State {
 
 fn size(bytes: u64) -> Result<usize, io::ErrorKind> {
     usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)
+}
+
+fn ends(fault: Fault) -> bool {
+    matches!(fault, Fault::PowerCut | Fault::Kill)
+}
+
+fn changes(op: &Op<'_>) -> bool {
+    !matches!(op, Op::List { .. } | Op::ReadAt { .. } | Op::Length { .. })
 }
 
 fn takes_space(op: &Op<'_>) -> bool {

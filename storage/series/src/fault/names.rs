@@ -15,8 +15,6 @@ pub(super) struct Names {
     durable: BTreeMap<OsString, FileId>,
     /// Since the last sync of their folder, in their order.
     unsynced: Vec<NameChange>,
-    /// What a failed sync of their folder did not save.
-    dropped: Vec<NameChange>,
 }
 
 #[derive(Clone)]
@@ -63,48 +61,31 @@ impl Names {
     }
 
     pub(super) fn sync(&mut self, folder: &Path) {
-        let changes = take_changes_of(&mut self.unsynced, folder);
-        // Nothing new to write means nothing is written, not even what an earlier sync has left out; with something new the
-        // folder is written as it is now.
-        if !changes.is_empty() {
-            take_changes_of(&mut self.dropped, folder).into_iter().for_each(|change| self.save(change));
+        for change in take_changes_of(&mut self.unsynced, folder) {
+            self.save(change);
         }
-        changes.into_iter().for_each(|change| self.save(change));
-    }
-
-    /// Some of the folder's changes get to the platter, the others are taken for saved.
-    pub(super) fn fail_to_sync(&mut self, folder: &Path, random: &mut Random) {
-        let mut changes = take_changes_of(&mut self.dropped, folder);
-        changes.extend(take_changes_of(&mut self.unsynced, folder));
-        let dropped = self.save_some(changes, random);
-        self.dropped.extend(dropped);
     }
 
     /// What was not saved is gone, except for some.
     pub(super) fn lose_power(&mut self, random: &mut Random) {
-        self.dropped.clear();
         let changes = std::mem::take(&mut self.unsynced);
         self.save_some(changes, random);
         self.cached.clone_from(&self.durable);
     }
 
-    /// None, all, those up to one of them, or each or not: no order is promised between names. Gives back the others.
-    fn save_some(&mut self, changes: Vec<NameChange>, random: &mut Random) -> Vec<NameChange> {
+    /// None, all, those up to one of them, or each or not: no order is promised between names.
+    fn save_some(&mut self, changes: Vec<NameChange>, random: &mut Random) {
         let until = match random.below(4) {
             0 => Some(0),
             1 => Some(changes.len()),
             2 => Some(random.below(changes.len() + 1)),
             _ => None,
         };
-        let mut lost = Vec::new();
         for (position, change) in changes.into_iter().enumerate() {
             if until.map_or_else(|| random.below(2) == 1, |until| position < until) {
                 self.save(change);
-            } else {
-                lost.push(change);
             }
         }
-        lost
     }
 
     pub(super) fn unsynced(&self) -> usize {
