@@ -244,7 +244,9 @@ fn complaint(reply: &Reply, is_head: bool) -> Option<&'static str> {
         return Some("an error of the server");
     }
     let is_envelope = at("/error/id").is_some() && at("/error/message").is_some();
-    (reply.status >= 400 && !is_head && !is_envelope).then_some("an error without its envelope")
+    // A range beyond a file is refused in plain words, as the file would be sent: no call of the API failed.
+    let is_range = reply.status == 416;
+    (reply.status >= 400 && !is_head && !is_range && !is_envelope).then_some("an error without its envelope")
 }
 
 #[cfg(test)]

@@ -80,9 +80,12 @@ impl LogReader {
     pub(crate) fn skip_damage(&mut self, disk: &mut dyn Disk) -> Result<bool, DiskError> {
         let mut from = self.end;
         while let Some((offset, header)) = self.find_frame(from, disk)? {
+            // As `next` will see it: a frame that it refused would be found here again and again.
+            let fits = header.frame_bytes() <= self.window.length.saturating_sub(offset)
+                && self.limit.is_none_or(|limit| offset < limit);
             let body = match usize::try_from(header.body_bytes()) {
-                Ok(bytes) => self.window.get(offset + frame_header_bytes(), bytes, disk)?,
-                Err(_) => None,
+                Ok(bytes) if fits => self.window.get(offset + frame_header_bytes(), bytes, disk)?,
+                _ => None,
             };
             if body.is_some_and(|body| header.body_is_intact(body)) {
                 self.end = offset;
