@@ -11,8 +11,7 @@ use crate::random::Random;
 const SECOND_NS: i64 = 1_000_000_000;
 /// Times that are written again and again.
 const CROWDED_TIMES: u64 = 48;
-/// No post has a time at which a bucket begins: what a late point of that time and the bucket make of each other is not
-/// settled yet (it depends on whether a merge comes between).
+/// No post has a time at which a bucket begins: the bucket wins there, which the model does not know.
 const BUCKET_NS: i64 = 7 * SECOND_NS + 123;
 /// Live series that a seed begins with.
 const SERIES_MAX: usize = 7;

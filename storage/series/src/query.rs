@@ -12,7 +12,7 @@ use crate::segment::SegmentError;
 use crate::segment::format::Trim;
 use crate::segment::mask::{Mask, masks};
 use crate::segment::read::Segment;
-use crate::segment::reduce::join_buckets;
+use crate::segment::reduce::{has_bucket_columns, winner};
 use model::SeriesKey;
 use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
@@ -32,7 +32,7 @@ pub struct ReadPlan {
     heap: BinaryHeap<Reverse<(i64, Reverse<usize>)>>,
     emitted_ns: Option<i64>,
     loads: u64,
-    /// A row may be a bucket of retention: a later point of the same time joins it and does not replace it.
+    /// A row may be a bucket of retention: a later point of the same time does not replace it.
     has_buckets: bool,
 }
 
@@ -104,8 +104,8 @@ impl ReadPlan {
         for (segment, mask) in segments.iter().zip(masks(view.key, segments, newer_trims)) {
             let mut schemas = FxHashSet::default();
             for block in segment.blocks(view.key, from_ns, last_ns).iter().filter(|block| !mask.covers(block)) {
-                plan.has_buckets |= block.is_buckets;
                 if schemas.insert(block.schema) {
+                    plan.has_buckets |= has_bucket_columns(segment.names_of(block));
                     plan.note_columns(segment.names_of(block).iter());
                 }
             }
@@ -144,7 +144,7 @@ impl ReadPlan {
             let Some(loaded) = source.load(from_ns, self.last_ns, &mut self.loads, disk)? else { continue };
             let Some(time_ns) = loaded.next_time_ns() else { continue };
             if self.has_buckets && time_ns == bound_ns && next_ns == Some(time_ns) {
-                let row = join_buckets(self.take_rows_at(time_ns, rank, disk)?);
+                let row = winner(self.take_rows_at(time_ns, rank, disk)?);
                 self.loads += 1;
                 page.push_run(self.loads, &row, 0..row.rows());
                 self.emitted_ns = Some(time_ns);

@@ -83,18 +83,25 @@ fn a_late_point_joins_its_bucket_and_is_seen_until_then() {
 }
 
 #[test]
-fn a_late_point_at_the_very_start_of_a_bucket_joins_it_too() {
-    let disk = MemoryDisk::new(1);
-    let mut node = filled(&disk);
-    node.catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk).unwrap().unwrap();
-    assert_eq!(node.post(vec![(key(0), numbers(&[(0, 31.5)]))]), Outcome::Acknowledged);
-    let expected = [(0, 221.5 / 21.0), (20, 29.5)];
-    assert_eq!(node.read(key(0)).unwrap()[..2], expected, "from the ring");
-    node.flush().unwrap();
-    erase(&mut node);
-    assert_eq!(node.read(key(0)).unwrap()[..2], expected, "behind a merge");
-    node.catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk).unwrap().unwrap();
-    assert_eq!(node.read(key(0)).unwrap()[..2], expected, "behind the next run");
+fn late_points_at_the_very_start_of_a_bucket_leave_it_as_it_is_whether_merges_come_between_or_not() {
+    for merges in [false, true] {
+        let disk = MemoryDisk::new(1);
+        let mut node = filled(&disk);
+        node.catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk).unwrap().unwrap();
+        let expected = [(0, 9.5), (20, 29.5), (40, 40.0)];
+        for value in [100.0, 200.0, 300.0] {
+            assert_eq!(node.post(vec![(key(0), numbers(&[(0, value)]))]), Outcome::Acknowledged);
+            assert_eq!(node.read(key(0)).unwrap()[..3], expected, "from the ring");
+            node.flush().unwrap();
+            assert_eq!(node.read(key(0)).unwrap()[..3], expected, "from a segment");
+            if merges {
+                erase(&mut node);
+            }
+        }
+        assert_eq!(node.read(key(0)).unwrap()[..3], expected);
+        node.catalog.retain(SLOT, &retain(40, Some(20)), &mut node.disk).unwrap().unwrap();
+        assert_eq!(node.read(key(0)).unwrap()[..3], expected, "behind the next run");
+    }
 }
 
 #[test]

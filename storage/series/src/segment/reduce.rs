@@ -99,19 +99,19 @@ impl Reducer {
     }
 }
 
-/// What stays of rows of the same time, the latest first: the latest, which joins the bucket that it meets.
-pub(crate) fn join_buckets(mut rows: Vec<Points>) -> Points {
+/// Whether rows with these columns may be buckets.
+pub(crate) fn has_bucket_columns(names: &[Arc<str>]) -> bool {
+    let [.., count] = BESIDE;
+    names.iter().any(|name| name.ends_with(count))
+}
+
+/// What stays of rows of the same time, the latest first: the latest bucket, else the latest. Many points stand behind a
+/// bucket, and one that comes late must not take their place; nor may it depend on merges what is read.
+pub(crate) fn winner(mut rows: Vec<Points>) -> Points {
     let is_bucket =
         |points: &Points| sources(&points.columns).iter().any(|source| source.beside.iter().all(Option::is_some));
-    let bucket =
-        rows.iter().position(is_bucket).filter(|position| *position > 0).map(|position| rows.swap_remove(position));
-    let latest = if rows.is_empty() { Points::default() } else { rows.swap_remove(0) };
-    let Some(bucket) = bucket else { return latest };
-    let mut reducer = Reducer::new(1);
-    for Points { times_ns, columns } in [bucket, latest] {
-        reducer.push(&Page { times_ns, columns });
-    }
-    reducer.take(true)
+    let place = rows.iter().position(is_bucket).unwrap_or(0);
+    if rows.is_empty() { Points::default() } else { rows.swap_remove(place) }
 }
 
 /// A column of the page with those that stand beside it when its rows are buckets.
