@@ -23,7 +23,7 @@ use crate::edge::Body;
 use crate::error::{ApiError, ApiResult};
 use crate::methods::refused;
 use crate::metrics::Hop;
-use crate::node::Shard;
+use crate::node::{SeriesState, Shard};
 use crate::reply;
 use crate::router::Action;
 use crate::space::Holder;
@@ -87,6 +87,10 @@ impl Shard {
 
     /// Ring -> log -> ack. The answer can only be made from the ack, the ack only from a synced position.
     async fn store_points(self: &Rc<Self>, context: &Context, posts: Vec<Post>) -> ApiResult<Accepted> {
+        // The log of any shard has failed: the whole node takes no more points until it was looked at.
+        if self.node.series_state() == SeriesState::ReadOnly {
+            return Err(ApiError::read_only());
+        }
         let started = Instant::now();
         let extents: Vec<(String, Extent)> =
             posts.iter().filter_map(|post| Some((post.event_id.clone(), self.extent(context, post)?))).collect();
